@@ -1,0 +1,129 @@
+"""The error tree. Every error has a stable `code` and says whether a repeat can help.
+
+    FleetError
+    ├── InvalidInput          the caller must change something            not retryable
+    │   ├── InvalidEnvelope   a task that no worker can read
+    │   ├── UnknownAgent      no agent of that name is installed
+    │   ├── UnknownTenant     no tenant of that name exists
+    │   ├── UnknownTask       no task of that id in this tenant
+    │   └── Conflict          the same id or key stands for something else
+    ├── Unauthorized          no key, a wrong key, or a key without the right  not retryable
+    ├── ConfigurationError    an operator must change a setting           not retryable
+    ├── TransientError        the same call may succeed later             retryable
+    │   ├── Unavailable       a server cannot be reached or is overloaded
+    │   └── TimedOut          no answer within the time allowed
+    ├── PermanentError        the same call will fail again               not retryable
+    ├── PolicyError           a gate or rail refused                      not retryable
+    ├── BudgetError           money or attempts are used up               not retryable
+    └── LeaseLost             another worker holds the task now           not retryable
+"""
+
+from typing import ClassVar
+
+
+class FleetError(Exception):
+    """Root of all errors that the fleet raises on purpose.
+
+    `code` is stable and meant for programs; the text is meant for people and names the remedy.
+    """
+
+    code: ClassVar[str] = "fleet_error"
+    retryable: ClassVar[bool] = False
+
+
+class InvalidInput(FleetError):
+    """The caller sent something that cannot be accepted as it is."""
+
+    code = "invalid_input"
+
+
+class InvalidEnvelope(InvalidInput):
+    """The task cannot be read: not JSON, a wrong field, too large, an unknown schema version."""
+
+    code = "invalid_envelope"
+
+
+class UnknownAgent(InvalidInput):
+    """No agent of that name is installed."""
+
+    code = "unknown_agent"
+
+
+class UnknownTenant(InvalidInput):
+    """No tenant of that name exists."""
+
+    code = "unknown_tenant"
+
+
+class UnknownTask(InvalidInput):
+    """No task of that id exists in the caller's tenant."""
+
+    code = "unknown_task"
+
+
+class Conflict(InvalidInput):
+    """The same id or idempotency key was used before with other content."""
+
+    code = "conflict"
+
+
+class Unauthorized(FleetError):
+    """The key is missing, wrong, or does not allow this."""
+
+    code = "unauthorized"
+
+
+class ConfigurationError(FleetError):
+    """A setting is missing or contradicts another one."""
+
+    code = "configuration"
+
+
+class TransientError(FleetError):
+    """The same call may succeed later.
+
+    `retry_after_seconds` carries what the other side asked for, where it did.
+    """
+
+    code = "transient"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Unavailable(TransientError):
+    """A server cannot be reached, or says that it is overloaded."""
+
+    code = "unavailable"
+
+
+class TimedOut(TransientError):
+    """No answer came within the time allowed; whether it took effect is not known."""
+
+    code = "timed_out"
+
+
+class PermanentError(FleetError):
+    """The same call will fail again."""
+
+    code = "permanent"
+
+
+class PolicyError(FleetError):
+    """A gate or rail refused."""
+
+    code = "policy"
+
+
+class BudgetError(FleetError):
+    """Money or attempts are used up."""
+
+    code = "budget"
+
+
+class LeaseLost(FleetError):
+    """Another worker holds the task now: stop, write nothing, call nothing."""
+
+    code = "lease_lost"

@@ -1,0 +1,95 @@
+"""The form of agent.toml: what an agent is for, may do, and must leave to others."""
+
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from fleet_contracts.envelope import AgentName
+from fleet_contracts.errors import ConfigurationError
+
+MANIFEST_NAME = "agent.toml"
+Line = Annotated[str, StringConstraints(min_length=3, max_length=300)]
+PromptVersion = Annotated[str, StringConstraints(pattern=r"^v[0-9]+$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Scope(_Part):
+    """The written boundary. `handles` attracts requests, `never` is what the agent must not do."""
+
+    handles: tuple[Line, ...] = Field(min_length=1)
+    never: tuple[Line, ...] = Field(min_length=1)
+
+
+class ApprovalRule(_Part):
+    """A person must approve a call of the tool when `argument` is over `above`.
+
+    Without `argument` every call of the tool needs approval.
+    """
+
+    argument: str | None = None
+    above: Decimal = Decimal(0)
+
+
+class Limits(_Part):
+    """Bounds on one task. A task that reaches one goes to a person."""
+
+    model_calls: Annotated[int, Field(ge=1, le=200)] = 12
+    tool_calls: Annotated[int, Field(ge=0, le=200)] = 20
+    corrections: Annotated[int, Field(ge=0, le=10)] = 1
+    """How often the model may mend a call whose arguments were not accepted."""
+
+
+class Manifest(_Part):
+    """agent.toml, validated.
+
+    `tools` grants tools of the folder's tools.py by name. `environment` names the only environment
+    variables that the tools may see. `review_below` is the confidence, 0 to 1, under which an
+    answer goes to a person.
+    """
+
+    name: AgentName
+    title: Line
+    description: Line
+    prompt: PromptVersion = "v1"
+    tools: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    tier: Literal["small", "medium", "large"] = "small"
+    review_below: Annotated[float, Field(ge=0, le=1)] = 0.7
+    scope: Scope
+    limits: Limits = Limits()
+    approvals: dict[str, ApprovalRule] = Field(default_factory=dict)
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Read and check a folder's agent.toml.
+
+    Raises:
+        ConfigurationError: Names the file, the field and the remedy.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        manifest = Manifest.model_validate(content)
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{path} is missing: `fleetctl agents new NAME` writes one.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}.") from error
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_input=False)
+        )
+        raise ConfigurationError(f"{path}: {faults}.") from error
+    if manifest.name != folder.name:
+        raise ConfigurationError(
+            f"{path} says name = {manifest.name!r}, its folder is {folder.name!r}: make them equal."
+        )
+    if manifest.name in {"auto", "dead"}:
+        raise ConfigurationError(f"{path}: the name {manifest.name!r} is the fleet's own.")
+    return manifest

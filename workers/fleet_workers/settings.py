@@ -1,0 +1,91 @@
+"""Typed settings from the environment. Read once, by the composition root; nothing else looks."""
+
+import os
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from fleet_contracts.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """All that an operator can set. Every name is an environment variable `FLEET_…`.
+
+    The model endpoint uses the names that every OpenAI-compatible program knows:
+    `OPENAI_BASE_URL` and `OPENAI_API_KEY`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="FLEET_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    broker_url: str = "amqp://guest:guest@127.0.0.1:5672//"
+    store_url: str = "postgresql://postgres@127.0.0.1:5432/fleet"
+    redis_url: str = "redis://127.0.0.1:6379/0"
+
+    agents_path: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Folders with agents of the user's own, separated by the system's path separator."""
+
+    openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
+    openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
+    model_small: str | None = None
+    model_medium: str | None = None
+    model_large: str | None = None
+    model_timeout: timedelta = timedelta(seconds=60)
+    """Wait for one model call. Longer answers than this are rarely read."""
+
+    slots: Annotated[int, Field(ge=1, le=1000)] = 100
+    """Tasks that one worker process works on at once; beyond 100 threads throughput falls."""
+    store_connections: Annotated[int, Field(ge=1, le=100)] = 10
+    """Connections to PostgreSQL a process: a slot holds one only while it writes."""
+    lease: timedelta = timedelta(seconds=15)
+    """How long a worker may be silent before another takes its tasks."""
+    lease_renewal: timedelta = timedelta(seconds=4)
+    stop_grace: timedelta = timedelta(seconds=30)
+    """Time that tasks in flight have to reach their next step when a worker is stopped."""
+    max_deliveries: Annotated[int, Field(ge=1)] = 5
+    """Claims after which a task that keeps losing its worker is put among the dead letters."""
+    max_attempts: Annotated[int, Field(ge=1)] = 5
+    """Runs that may end in a transient error before the task is dead."""
+    retry_cap: timedelta = timedelta(minutes=10)
+    janitor_interval: timedelta = timedelta(seconds=0.5)
+
+    task_budget_usd: Decimal = Decimal("1.00")
+    """Model cost of a task whose envelope names no budget of its own."""
+
+    log_level: str = "INFO"
+    log_format: str = "json"
+    sentry_dsn: str | None = Field(default=None, validation_alias="SENTRY_DSN")
+
+    @field_validator("agents_path", mode="before")
+    @classmethod
+    def _split_path(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(Path(part) for part in value.split(os.pathsep) if part)
+        return value
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The store's URL with the driver that the fleet uses."""
+        _, _, rest = self.store_url.partition("://")
+        return f"postgresql+psycopg://{rest}"
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        ConfigurationError: Names each variable that is wrong, and why.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_input=False)
+        )
+        raise ConfigurationError(f"Wrong settings: {faults}. They are FLEET_… variables.") from error
