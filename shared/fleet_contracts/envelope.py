@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from fleet_contracts.errors import InvalidEnvelope
-from fleet_contracts.ids import new_task_id
+from fleet_contracts.ids import new_task_id, task_id_for_key
 
 SCHEMA_VERSION: Final = 1
 MAX_ENVELOPE_BYTES: Final = 256 * 1024
@@ -47,28 +47,37 @@ class Priority(StrEnum):
     BULK = "bulk"
 
 
+def _default_id(fields: dict[str, Any]) -> UUID:
+    if (key := fields.get("idempotency_key")) and (tenant := fields.get("tenant")):
+        return task_id_for_key(tenant, key)
+    return new_task_id()
+
+
 class TaskEnvelope(BaseModel):
     """One request to one agent. Frozen; times carry a time zone; money is in US dollars.
 
     `idempotency_key` makes a repeat harmless: the same key with the same content is the same
-    task. `deadline` is when an answer is of no more use. `reply_to` names a queue `reply.…` that
-    gets the outcome as JSON. `data` is for programs, `input` for the agent to read.
+    task, and an `id` that is not given follows from it. `deadline` is when an answer is of no
+    more use. `reply_to` names a queue `reply.…` that gets the outcome as JSON. `data` is for
+    programs, `input` for the agent to read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    id: UUID = Field(default_factory=new_task_id)
     tenant: TenantName
+    idempotency_key: ShortText | None = None
+    id: UUID = Field(default_factory=_default_id)
     agent: AgentName = AUTO_AGENT
     input: Annotated[str, StringConstraints(min_length=1)]
     data: dict[str, Any] = Field(default_factory=dict)
     customer: ShortText | None = None
     session_id: ShortText | None = None
     priority: Priority = Priority.NORMAL
-    idempotency_key: ShortText | None = None
     deadline: AwareDatetime | None = None
-    reply_to: Annotated[str, StringConstraints(pattern=r"^reply\.[A-Za-z0-9._-]{1,200}$")] | None = None
+    reply_to: (
+        Annotated[str, StringConstraints(pattern=r"^reply\.[A-Za-z0-9._-]{1,200}$")] | None
+    ) = None
     metadata: dict[ShortText, str] = Field(default_factory=dict, max_length=50)
     budget_usd: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=6)] | None = None
 
@@ -78,6 +87,14 @@ class TaskEnvelope(BaseModel):
         if not text.strip():
             raise ValueError("is blank: send the customer's words")
         return text
+
+    @model_validator(mode="after")
+    def _id_follows_from_key(self) -> Self:
+        if self.idempotency_key and self.id != task_id_for_key(self.tenant, self.idempotency_key):
+            raise ValueError(
+                "id and idempotency_key disagree: leave id out, it follows from the key"
+            )
+        return self
 
     @model_validator(mode="after")
     def _text_is_clean(self) -> Self:
@@ -126,7 +143,9 @@ def parse_envelope(payload: object) -> TaskEnvelope:
         try:
             payload = json.loads(payload)
         except ValueError as error:
-            raise InvalidEnvelope(f"The envelope is not JSON ({error}): send a JSON object.") from error
+            raise InvalidEnvelope(
+                f"The envelope is not JSON ({error}): send a JSON object."
+            ) from error
     if not isinstance(payload, dict):
         raise InvalidEnvelope(f"The envelope is a {type(payload).__name__}: send a JSON object.")
     version = payload.get("schema_version", SCHEMA_VERSION)

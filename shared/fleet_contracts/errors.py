@@ -1,21 +1,21 @@
 """The error tree. Every error has a stable `code` and says whether a repeat can help.
 
-    FleetError
-    ├── InvalidInput          the caller must change something            not retryable
-    │   ├── InvalidEnvelope   a task that no worker can read
-    │   ├── UnknownAgent      no agent of that name is installed
-    │   ├── UnknownTenant     no tenant of that name exists
-    │   ├── UnknownTask       no task of that id in this tenant
-    │   └── Conflict          the same id or key stands for something else
-    ├── Unauthorized          no key, a wrong key, or a key without the right  not retryable
-    ├── ConfigurationError    an operator must change a setting           not retryable
-    ├── TransientError        the same call may succeed later             retryable
-    │   ├── Unavailable       a server cannot be reached or is overloaded
-    │   └── TimedOut          no answer within the time allowed
-    ├── PermanentError        the same call will fail again               not retryable
-    ├── PolicyError           a gate or rail refused                      not retryable
-    ├── BudgetError           money or attempts are used up               not retryable
-    └── LeaseLost             another worker holds the task now           not retryable
+FleetError
+├── InvalidInput          the caller must change something            not retryable
+│   ├── InvalidEnvelope   a task that no worker can read
+│   ├── UnknownAgent      no agent of that name is installed
+│   ├── UnknownTenant     no tenant of that name exists
+│   ├── UnknownTask       no task of that id in this tenant
+│   └── Conflict          the same id or key stands for something else
+├── Unauthorized          no key, a wrong key, or a key without the right  not retryable
+├── ConfigurationError    an operator must change a setting           not retryable
+├── TransientError        the same call may succeed later             retryable
+│   ├── Unavailable       a server cannot be reached or is overloaded
+│   └── TimedOut          no answer within the time allowed
+├── PermanentError        the same call will fail again               not retryable
+├── PolicyError           a gate or rail refused                      not retryable
+├── BudgetError           money or attempts are used up               not retryable
+└── LeaseLost             another worker holds the task now           not retryable
 """
 
 from typing import ClassVar

@@ -3,9 +3,9 @@
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from uuid import UUID
 
 from fleet_contracts.states import TaskState
 
@@ -23,6 +23,20 @@ class OutcomeKind(StrEnum):
     """The fleet gave up; the task is among the dead letters with its reason."""
 
 
+class ReviewKind(StrEnum):
+    """Why a person must look."""
+
+    LOW_CONFIDENCE = "low_confidence"
+    APPROVAL = "approval"
+    OUT_OF_SCOPE = "out_of_scope"
+    UNKNOWN_TOOL = "unknown_tool"
+    INVALID_PLAN = "invalid_plan"
+    UNGROUNDED = "ungrounded"
+    IN_DOUBT = "in_doubt"
+    OVER_BUDGET = "over_budget"
+    SUSPICIOUS = "suspicious"
+
+
 class Outcome(BaseModel):
     """The result of a task's run so far.
 
@@ -36,7 +50,7 @@ class Outcome(BaseModel):
     answer: str | None = None
     confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     reason: str | None = None
-    review_kind: str | None = None
+    review_kind: ReviewKind | None = None
     tools_used: tuple[str, ...] = ()
     model: str | None = None
     offline: bool = False

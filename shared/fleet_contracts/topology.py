@@ -1,5 +1,7 @@
-"""Names and arguments of everything on the broker. One name per agent serves as Celery task name,
-routing key and queue name, so that what Flower, RabbitMQ and the logs show is the same word.
+"""Names and arguments of everything on the broker.
+
+One name per agent serves as Celery task name, routing key and queue name, so that what
+Flower, RabbitMQ and the logs show is the same word.
 """
 
 from typing import Any, Final

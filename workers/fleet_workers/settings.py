@@ -88,4 +88,6 @@ def load_settings() -> Settings:
             f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
             for fault in error.errors(include_url=False, include_input=False)
         )
-        raise ConfigurationError(f"Wrong settings: {faults}. They are FLEET_… variables.") from error
+        raise ConfigurationError(
+            f"Wrong settings: {faults}. They are FLEET_… variables."
+        ) from error

@@ -57,6 +57,8 @@ def load_catalogue(agents_path: Iterable[Path] = (), *, bundled: bool = True) ->
         if not found and (root / MANIFEST_NAME).is_file():
             found = [root]
         if not found and root != BUNDLED_FOLDER:
-            raise ConfigurationError(f"{root} holds no agent: expected {root}/NAME/{MANIFEST_NAME}.")
+            raise ConfigurationError(
+                f"{root} holds no agent: expected {root}/NAME/{MANIFEST_NAME}."
+            )
         folders.update({folder.name: folder for folder in found})
     return AgentCatalogue(load_release(folder) for folder in folders.values())

@@ -77,7 +77,9 @@ def load_manifest(folder: Path) -> Manifest:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         manifest = Manifest.model_validate(content)
     except FileNotFoundError as error:
-        raise ConfigurationError(f"{path} is missing: `fleetctl agents new NAME` writes one.") from error
+        raise ConfigurationError(
+            f"{path} is missing: `fleetctl agents new NAME` writes one."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not TOML: {error}.") from error
     except ValidationError as error:

@@ -47,7 +47,9 @@ def load_release(folder: Path) -> AgentRelease:
     manifest = load_manifest(folder)
     prompt_path = folder / "prompts" / f"{manifest.prompt}.md"
     if not prompt_path.is_file():
-        raise ConfigurationError(f"{prompt_path} is missing: agent.toml names it as the live prompt.")
+        raise ConfigurationError(
+            f"{prompt_path} is missing: agent.toml names it as the live prompt."
+        )
     return AgentRelease(
         id=f"{manifest.name}@{manifest.prompt}-{_content_hash(folder, prompt_path)}",
         manifest=manifest,
@@ -73,7 +75,7 @@ def _granted_tools(folder: Path, manifest: Manifest) -> ToolRegistry:
     missing = [name for name in manifest.tools if name not in declared]
     if missing:
         raise ConfigurationError(
-            f"{folder / 'agent.toml'} grants {', '.join(missing)}, which tools.py does not declare. "
+            f"{folder / 'agent.toml'} grants {', '.join(missing)}, which tools.py lacks. "
             f"It declares {', '.join(sorted(declared)) or 'nothing'}."
         )
     unknown = [name for name in manifest.approvals if name not in manifest.tools]

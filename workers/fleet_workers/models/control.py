@@ -1,5 +1,7 @@
-"""The three calls that end a plan. Every agent has them beside its own tools, as ordinary tools, so
-that they work on every endpoint that can call tools.
+"""The three calls that end a plan.
+
+Every agent has them beside its own tools, as ordinary tools, so that they work on every
+endpoint that can call tools.
 """
 
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Tools: what an agent can look up and do. `tool` and `ToolContext` are all that an author needs."""
+"""Tools: what an agent can look up and do. Authors need `tool` and `ToolContext` only."""
 
 from fleet_workers.tools.context import ToolContext
 from fleet_workers.tools.registry import Tool, ToolRegistry, tool

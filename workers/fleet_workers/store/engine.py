@@ -1,0 +1,52 @@
+"""Opens the store."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from fleet_contracts.errors import Unavailable
+
+_POOL_WAIT_SECONDS = 20  # a slot waits this long for a connection before its task is retried
+_STATEMENT_TIMEOUT_MS = 15_000  # no statement of the fleet takes a second when all is well
+
+
+def open_engine(sqlalchemy_url: str, *, connections: int, application: str) -> Engine:
+    """Make a pool of connections; nothing is opened before the first use.
+
+    `application` is the name that PostgreSQL shows for the process in pg_stat_activity.
+    """
+    return create_engine(
+        sqlalchemy_url,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=_POOL_WAIT_SECONDS,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": application,
+            "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c timezone=UTC",
+        },
+    )
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn a lost or crowded store into the fleet's own transient error.
+
+    Raises:
+        Unavailable: The server is away, restarting, full or read-only: the same call may succeed
+            once it is well.
+    """
+    try:
+        yield
+    except PoolTimeout as error:
+        raise Unavailable(f"No free connection to the store: {error}.") from error
+    except OperationalError as error:
+        raise Unavailable(f"The store did not take this: {error.orig}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable(f"The connection to the store was lost: {error.orig}") from error
+        raise

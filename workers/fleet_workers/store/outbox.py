@@ -1,0 +1,102 @@
+"""Messages to the broker that were decided in a transaction and are sent after its commit."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from fleet_contracts.codec import WireMessage
+from fleet_workers.store.tables import outbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """One message waiting to be sent."""
+
+    id: int
+    exchange: str
+    message: WireMessage
+    tries: int
+
+
+FIRST_SWEEP = timedelta(seconds=2)
+"""The process that wrote a letter sends it at once; after this time any janitor may."""
+
+
+def post(connection: Connection, exchange: str, message: WireMessage) -> Letter:
+    """Put a message into the outbox of this transaction."""
+    letter_id = connection.execute(
+        insert(outbox)
+        .values(
+            exchange=exchange,
+            routing_key=message.routing_key,
+            headers=message.headers,
+            properties=message.properties,
+            body=message.body,
+            try_at=func.now() + FIRST_SWEEP,
+        )
+        .returning(outbox.c.id)
+    ).scalar_one()
+    return Letter(id=letter_id, exchange=exchange, message=message, tries=0)
+
+
+def take_due(connection: Connection, *, limit: int) -> list[Letter]:
+    """Lock letters whose time has come, skipping those that another process is sending."""
+    rows = connection.execute(
+        select(outbox)
+        .where(outbox.c.try_at <= func.now())
+        .order_by(outbox.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [
+        Letter(
+            id=row.id,
+            exchange=row.exchange,
+            message=WireMessage(
+                routing_key=row.routing_key,
+                body=row.body,
+                headers=row.headers,
+                properties=row.properties,
+            ),
+            tries=row.tries,
+        )
+        for row in rows
+    ]
+
+
+def mark_sent(connection: Connection, letter_ids: Iterable[int]) -> None:
+    """Forget letters that the broker has confirmed."""
+    connection.execute(delete(outbox).where(outbox.c.id.in_(list(letter_ids))))
+
+
+def mark_failed(connection: Connection, letter: Letter, *, error: str, wait: timedelta) -> None:
+    """Keep a letter for another try after `wait`."""
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.id == letter.id)
+        .values(tries=letter.tries + 1, last_error=error[:500], try_at=func.now() + wait)
+    )
+
+
+def count_waiting(connection: Connection) -> int:
+    """Number of letters not yet confirmed by the broker."""
+    return connection.execute(select(func.count()).select_from(outbox)).scalar_one()
+
+
+def plain_message(
+    routing_key: str, body: str, headers: dict[str, Any] | None = None
+) -> WireMessage:
+    """A JSON message for readers that know nothing of Celery."""
+    return WireMessage(
+        routing_key=routing_key,
+        body=body,
+        headers=headers or {},
+        properties={
+            "content_type": "application/json",
+            "content_encoding": "utf-8",
+            "delivery_mode": 2,
+        },
+    )

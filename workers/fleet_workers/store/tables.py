@@ -1,0 +1,158 @@
+"""Every table of the store. Migrations create them; this file is what the code writes against."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+
+_TIME = DateTime(timezone=True)
+_NOW = text("now()")
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("requested_agent", Text, nullable=False),
+    Column("release", Text),
+    Column("state", Text, nullable=False),
+    Column("customer", Text),
+    Column("session_id", Text),
+    Column("envelope", JSONB, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("traceparent", Text),
+    Column("epoch", Integer, nullable=False, server_default="0"),
+    Column("worker", Text),
+    Column("lease_until", _TIME),
+    Column("deliveries", Integer, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("due_at", _TIME),
+    Column("woken_at", _TIME),
+    Column("deadline", _TIME),
+    Column("outcome", JSONB),
+    Column("last_error", JSONB),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    Column("started_at", _TIME),
+    Column("finished_at", _TIME),
+    # Partial indexes cover open tasks only, so their size does not grow with history. The lease
+    # and the wake-up time stand in none, so that renewing them is a heap-only update.
+    Index("tasks_running", "agent", postgresql_where=text("state = 'running'")),
+    Index("tasks_queued", "agent", postgresql_where=text("state = 'queued'")),
+    Index("tasks_due", "due_at", postgresql_where=text("state = 'retrying'")),
+    Index(
+        "tasks_deadline",
+        "deadline",
+        postgresql_where=text(
+            "deadline IS NOT NULL AND state IN ('queued', 'running', 'retrying', 'in_review')"
+        ),
+    ),
+    Index("tasks_by_tenant", "tenant", "created_at"),
+    postgresql_with={"fillfactor": "80"},
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("task_id", Uuid, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("request", JSONB, nullable=False),
+    Column("result", JSONB),
+    Column("model", Text),
+    Column("tokens", Integer),
+    Column("cost_usd", Numeric(12, 6)),
+    Column("started_at", _TIME, nullable=False, server_default=_NOW),
+    Column("finished_at", _TIME),
+    postgresql_with={"fillfactor": "80"},
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("task_id", Uuid, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="waiting"),
+    Column("packet", JSONB, nullable=False),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    Column("decided_at", _TIME),
+    Column("decision", JSONB),
+    Index("reviews_waiting", "tenant", "created_at", postgresql_where=text("state = 'waiting'")),
+    Index("reviews_of_task", "task_id"),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("task_id", Uuid),
+    Column("tenant", Text),
+    Column("agent", Text),
+    Column("queue", Text),
+    Column("reason", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("attempts", JSONB, nullable=False, server_default="[]"),
+    Column("traceparent", Text),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    Column("settled_at", _TIME),
+    Column("settled_as", Text),
+    Index("dead_letters_open", "created_at", postgresql_where=text("settled_at IS NULL")),
+    Index("dead_letters_of_task", "task_id"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("exchange", Text, nullable=False),
+    Column("routing_key", Text, nullable=False),
+    Column("headers", JSONB, nullable=False),
+    Column("properties", JSONB, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    Column("try_at", _TIME, nullable=False, server_default=_NOW),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("last_error", Text),
+    Index("outbox_due", "try_at"),
+)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("key_hash", LargeBinary, nullable=False, unique=True),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    Column("revoked_at", _TIME),
+)
