@@ -2,7 +2,6 @@
 
 import os
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -53,9 +52,6 @@ class Settings(BaseSettings):
     """Runs that may end in a transient error before the task is dead."""
     retry_cap: timedelta = timedelta(minutes=10)
     janitor_interval: timedelta = timedelta(seconds=0.5)
-
-    task_budget_usd: Decimal = Decimal("1.00")
-    """Model cost of a task whose envelope names no budget of its own."""
 
     log_level: str = "INFO"
     log_format: str = "json"

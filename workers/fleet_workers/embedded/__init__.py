@@ -1,1 +1,1 @@
-"""The fleet on one machine: servers from wheels, the supervisor, and what stands in for the world."""
+"""The fleet on one machine: servers from wheels, a supervisor, stand-ins for the world outside."""

@@ -18,13 +18,14 @@ _TAIL_LINES: Final = 15
 class Child:
     """A process and its history. The supervisor's loop alone calls it."""
 
-    def __init__(self, spec: ProcessSpec, *, log: Path, guard: Guard) -> None:
+    def __init__(self, spec: ProcessSpec, *, log: Path, claim: Path, guard: Guard) -> None:
         self.spec = spec
         self.log = log
         self.is_ready = False
         self.ready_seconds = 0.0
         self.failed_starts = 0
         """Ends before readiness, in a row."""
+        self._claim = claim
         self._guard = guard
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
@@ -51,16 +52,15 @@ class Child:
         return running and not self.is_ready and waited > self.spec.ready_within_seconds
 
     def start(self) -> None:
-        """Start it, with its ready file removed first.
+        """Start it, after what an earlier run left of it has ended.
 
         Raises:
             OSError: It could not be started.
+            StillRuns: What an earlier run left does not end.
         """
-        if self.spec.ready_file:
-            self.spec.ready_file.unlink(missing_ok=True)
         self.is_ready = False
         self._started_at = time.monotonic()
-        self._process = self._guard.launch(self.spec, log=self.log)
+        self._process = self._guard.launch(self.spec, log=self.log, claim=self._claim)
 
     def probe(self) -> bool:
         """Ask a running process whether it is ready now; true once, when it becomes so."""

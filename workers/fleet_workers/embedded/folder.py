@@ -1,4 +1,4 @@
-"""The fleet's own folder (`.fleet`): its lock, logs, secrets, and what it remembers between runs."""
+"""The fleet's own folder (`.fleet`): its lock, logs, secrets and memory between runs."""
 
 import fcntl
 import json
@@ -29,13 +29,14 @@ class FleetFolder:
         self.path = path.absolute()
         self.logs = self.path / "logs"
         self.ready = self.path / "ready"
+        self.claims = self.path / "claims"
         self._lock_fd: int | None = None
         # Root hands the database to an unprivileged user, who must pass through this folder.
         mode = _TRAVERSABLE_FOLDER if os.geteuid() == 0 else _PRIVATE_FOLDER
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.path.chmod(mode)
-            for part in (self.logs, self.ready):
+            for part in (self.logs, self.ready, self.claims):
                 part.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
             if not os.access(self.path, os.W_OK | os.X_OK):
                 raise PermissionError(f"{self.path} cannot be written")
@@ -77,7 +78,7 @@ class FleetFolder:
             self._lock_fd = None
 
     def secret(self, name: str) -> str:
-        """A random word of 32 URL-safe characters, the same at every start, in a file of its own."""
+        """A random word of 32 URL-safe characters, the same at every start."""
         path = self.path / f"{name}.secret"
         try:
             return path.read_text(encoding="ascii").strip()

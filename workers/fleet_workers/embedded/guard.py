@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from fleet_workers.embedded import watchdog
+from fleet_workers.embedded.claims import claimed
 from fleet_workers.embedded.processes import ProcessSpec
 
 # The shell announces its own process id, which `exec` keeps, on the pipe that is its standard
@@ -24,7 +25,7 @@ class Guard:
     def __init__(self, *, log: Path, lock_fd: int) -> None:
         reading, self._pipe = os.pipe()
         with log.open("ab") as output:
-            self._watchdog = subprocess.Popen(
+            self._watchdog = subprocess.Popen(  # noqa: S603 - our own program
                 [sys.executable, "-I", "-S", watchdog.__file__],
                 stdin=reading,
                 stdout=output,
@@ -34,28 +35,35 @@ class Guard:
             )
         os.close(reading)
 
-    def launch(self, spec: ProcessSpec, *, log: Path) -> "subprocess.Popen[bytes]":
+    def launch(self, spec: ProcessSpec, *, log: Path, claim: Path) -> "subprocess.Popen[bytes]":
         """Start one process as the leader of its own session, its output appended to `log`.
 
         Raises:
             OSError: It could not be started, for instance as another user.
+            StillRuns: One of an earlier run holds `claim` and does not end.
         """
         rule = f"{spec.stage.value} {spec.stop_signal.value} {spec.grace_seconds}"
         account = spec.account
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            return subprocess.Popen(
-                ["/bin/sh", "-c", _LAUNCH, "sh", rule, *spec.argv],
-                env=dict(spec.env),
-                cwd=spec.working_folder,
-                stdin=self._pipe,
-                stdout=descriptor,
-                stderr=descriptor,
-                start_new_session=True,
-                user=account.uid if account else None,
-                group=account.gid if account else None,
-                extra_groups=[] if account else None,
-            )
+            with claimed(claim, spec) as held:
+                for stale in spec.removed_first:
+                    stale.unlink(missing_ok=True)
+                process = subprocess.Popen(  # noqa: S603 - programs that the fleet itself names
+                    ["/bin/sh", "-c", _LAUNCH, "sh", rule, *spec.argv],
+                    env=dict(spec.env),
+                    cwd=spec.working_folder,
+                    stdin=self._pipe,
+                    stdout=descriptor,
+                    stderr=descriptor,
+                    pass_fds=(held.descriptor,),
+                    start_new_session=True,
+                    user=account.uid if account else None,
+                    group=account.gid if account else None,
+                    extra_groups=[] if account else None,
+                )
+                held.record(process.pid)
+                return process
         finally:
             os.close(descriptor)
 

@@ -18,11 +18,14 @@ def orderly_end(stop_requested: threading.Event, kill: Callable[[], None]) -> It
 
     Only in the main thread. The former handlers are put back on leaving.
     """
+    asked_before = False
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        if stop_requested.is_set():
+        nonlocal asked_before
+        if asked_before:
             kill()
             os._exit(_EXIT_KILLED)
+        asked_before = True
         stop_requested.set()
 
     former = {number: signal.signal(number, handle) for number in _SIGNALS}

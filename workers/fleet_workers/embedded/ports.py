@@ -23,24 +23,26 @@ class PortBook:
         self._folder = folder
         remembered = folder.recall("ports")
         self._ports = {name: port for name, port in remembered.items() if isinstance(port, int)}
-        self._handed_out: set[int] = set()
+        self._handed_out: dict[str, int] = {}
 
     def port(self, name: str) -> int:
-        """The port of `name`.
+        """The port of `name`, the same however often it is asked for.
 
         Raises:
             ConfigurationError: No free port was found.
         """
+        if name in self._handed_out:
+            return self._handed_out[name]
         wanted = self._ports.get(name)
-        if wanted is None or wanted in self._handed_out or not is_free(wanted):
+        if wanted is None or wanted in self._handed_out.values() or not is_free(wanted):
             wanted = self._find()
             self._ports[name] = wanted
             self._folder.remember("ports", self._ports)
-        self._handed_out.add(wanted)
+        self._handed_out[name] = wanted
         return wanted
 
     def _find(self) -> int:
-        taken = self._handed_out | set(self._ports.values())
+        taken = {*self._handed_out.values(), *self._ports.values()}
         for _ in range(_ATTEMPTS):
             port = random.randint(_LOWEST, _HIGHEST)  # noqa: S311 - a port is no secret
             if port not in taken and is_free(port):

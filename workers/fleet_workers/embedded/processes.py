@@ -36,8 +36,8 @@ class ProcessSpec:
     """One process under the supervisor.
 
     `env` is the whole environment. `probe` must turn true within `ready_within_seconds` of the
-    start. `stop_signal` asks it to end; after `grace_seconds` it is killed. `ready_file` is
-    removed before each start, for the process to make it anew.
+    start. `stop_signal` asks it to end; after `grace_seconds` it is killed. `removed_first` are
+    files of an earlier start that would mislead, such as a ready file.
     """
 
     name: str
@@ -48,7 +48,7 @@ class ProcessSpec:
     stop_signal: signal.Signals = signal.SIGTERM
     grace_seconds: float = 10.0
     ready_within_seconds: float = 60.0
-    ready_file: Path | None = None
+    removed_first: tuple[Path, ...] = ()
     working_folder: Path | None = None
     account: Account | None = None
 

@@ -68,11 +68,10 @@ class Supervisor:
             StartFailed: One of them cannot be brought up.
             StopRequested: The end was asked for meanwhile.
         """
-        new = []
         for spec in specs:
             log = self._folder.logs / f"{spec.name}.log"
-            new.append(Child(spec, log=log, guard=self._guard))
-        self._children.extend(new)
+            claim = self._folder.claims / f"{spec.name}.lock"
+            self._children.append(Child(spec, log=log, claim=claim, guard=self._guard))
         while not all(child.is_ready for child in self._children):
             if self.stop_requested.is_set():
                 raise self.failure or StopRequested("The fleet was stopped while it started.")

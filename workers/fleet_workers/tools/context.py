@@ -27,4 +27,4 @@ class ToolContext:
     agent: str
     idempotency_key: str
     http: httpx2.Client
-    environment: Mapping[str, str] = field(default=_NOTHING)
+    environment: Mapping[str, str] = field(default_factory=lambda: _NOTHING)

@@ -29,7 +29,7 @@ class Bill:
 
 
 def _paid(index: int, day: str, *lines: tuple[str, int], again: str | None = None) -> Bill:
-    payments = ((index, day, "succeeded", None),)
+    payments: tuple[tuple[int, str, str, None], ...] = ((index, day, "succeeded", None),)
     if again:
         payments += ((9, again, "succeeded", None),)
     return Bill(index=index, issued_on=day, status="paid", lines=lines, paid=payments)

@@ -13,7 +13,7 @@ _UNUSUAL: Final[dict[str, dict[str, Any]]] = {
         "suspended_because": "invoice inv_2072 is overdue since 2026-05-15",
     },
     "cus_acme_15": {"storage_used_gb": 10},
-    "cus_acme_18": {"failed_webhooks": 41, "api_token": "expired"},
+    "cus_acme_18": {"failed_webhooks": 41, "api_access": "expired"},
     "cus_globex_06": {"storage_used_gb": 246},
     "cus_globex_07": {
         "status": "suspended",
@@ -135,12 +135,12 @@ def workspace_rows() -> Iterator[tuple[str, dict[str, Any]]]:
         domain = account.email.partition("@")[2]
         yield "members", _member(account, f"{name}@{domain}", role, status)
     for invitation, customer, email, role, status, day in _INVITATIONS:
-        row = {"email": email, "role": role, "status": status, "sent_on": day}
-        yield "invitations", {"id": invitation, **_place(accounts[customer]), **row}
+        invited = {"email": email, "role": role, "status": status, "sent_on": day}
+        yield "invitations", {"id": invitation, **_place(accounts[customer]), **invited}
     for each, customer, source, status, done, total, error, day in _IMPORTS:
-        row = {"source": source, "status": status, "error": error, "started_on": day}
-        counts = {"rows_done": done, "rows_total": total}
-        yield "imports", {"id": each, **_place(accounts[customer]), **row, **counts}
+        row: dict[str, Any] = {"source": source, "status": status, "error": error}
+        row |= {"rows_done": done, "rows_total": total, "started_on": day}
+        yield "imports", {"id": each, **_place(accounts[customer]), **row}
     for tenant, number, starts_at, host in _SLOTS:
         slot = {"id": f"slot_{tenant}_{number:02d}", "tenant": tenant, "starts_at": starts_at}
         yield "slots", {**slot, "minutes": 45, "host": host}
@@ -168,7 +168,7 @@ def _workspace(account: Account) -> dict[str, Any]:
         "suspended_because": None,
         "storage_used_gb": 1,
         "failed_webhooks": 0,
-        "api_token": "valid",
+        "api_access": "valid",
         "created_on": account.since,
         **_UNUSUAL.get(account.id, {}),
     }

@@ -165,7 +165,7 @@ workspaces: Final = Table(
     _optional("suspended_because"),
     _number("storage_used_gb"),
     _number("failed_webhooks"),
-    _text("api_token"),
+    _text("api_access"),
     _text("created_on"),
 )
 
@@ -260,7 +260,7 @@ for _verb in ("UPDATE", "DELETE"):
     event.listen(
         effects,
         "after_create",
-        DDL(
+        DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy has not annotated it
             f"CREATE TRIGGER effects_refuse_{_verb.lower()} BEFORE {_verb} ON effects "
             "BEGIN SELECT RAISE(ABORT, 'effects are append-only'); END"
         ),

@@ -18,11 +18,9 @@ _HANDLES: Final = re.compile(
 )
 _BULLET: Final = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 _CUSTOMER: Final = re.compile(
-    r"customer\b[^\n]{0,40}?[\s:=`\"'(\[]([A-Za-z]{1,20}[-_][A-Za-z0-9_-]*\d\w*|[A-Za-z]*\d[\w-]*)",
+    r"\bcustomer(?: id)?(?:\s+is|\s*[:=])\s*[`\"']?(?!not\b|known\b|unknown\b|the\b|an?\b)"
+    r"([A-Za-z0-9][\w@.-]*)",
     re.IGNORECASE,
-)
-_CUSTOMER_WORD: Final = re.compile(
-    r"(?:customer|customer id)(?: is)?\s*[:=]\s*[`\"']?([A-Za-z0-9][\w@.-]*)", re.IGNORECASE
 )
 _YES: Final = re.compile(
     r"^\W*(?:yes|yep|yeah|sure|ok|okay|please do|go ahead|correct|exactly|do it)\b", re.IGNORECASE
@@ -64,7 +62,9 @@ class Conversation:
 def read_conversation(messages: list[dict[str, Any]]) -> Conversation:
     """Read messages; those of unknown roles or odd shape are passed over."""
     system = "\n".join(
-        content_text(message) for message in messages if message.get("role") in {"system", "developer"}
+        content_text(message)
+        for message in messages
+        if message.get("role") in {"system", "developer"}
     )
     handles, never = _scope(system)
     spoken = [
@@ -97,9 +97,7 @@ def content_text(message: dict[str, Any]) -> str:
     """The text of a message, whose content may be a string or a list of parts."""
     content = message.get("content")
     if isinstance(content, list):
-        content = "\n".join(
-            text_of(part.get("text")) for part in content if isinstance(part, dict)
-        )
+        content = "\n".join(text_of(part.get("text")) for part in content if isinstance(part, dict))
     text = text_of(content)
     if len(text) > _MAX_TEXT:
         text = f"{text[: _MAX_TEXT * 3 // 4]}\n{text[-_MAX_TEXT // 4 :]}"
@@ -131,7 +129,9 @@ def _split_data(text: str) -> tuple[str, dict[str, Any]]:
             continue
         if isinstance(value, dict) and value:
             plain = text[: found.start()].rstrip()
-            return re.sub(r"(?:^|\n)[^\n.?!]{0,40}\bdata\b[^\n.?!]{0,40}:?\s*$|```\w*$", "", plain), value
+            return re.sub(
+                r"(?:^|\n)[^\n.?!]{0,40}\bdata\b[^\n.?!]{0,40}:?\s*$|```\w*$", "", plain
+            ), value
     return text, {}
 
 
@@ -162,8 +162,9 @@ def _section(heading: str) -> str | None:
 
 
 def _customer(system: str) -> str | None:
-    found = _CUSTOMER_WORD.search(system) or _CUSTOMER.search(system)
-    return found[1].rstrip(".-_") if found else None
+    """The last one named: an agent's prompt comes first and may speak of customers at large."""
+    found = _CUSTOMER.findall(system)
+    return found[-1].rstrip(".-_") if found else None
 
 
 def _calls(messages: list[dict[str, Any]]) -> tuple[PastCall, ...]:

@@ -8,9 +8,12 @@ from typing import Final
 from fleet_workers.embedded.offline_model.vocabulary import (
     ABBREVIATIONS,
     IRREGULAR,
+    MONTHS,
+    NUMBER_WORDS,
     PHRASES,
     STOP_WORDS,
     SYNONYMS,
+    WEEKDAYS,
 )
 
 _WORD: Final = re.compile(r"[a-z]+|\d+")
@@ -19,6 +22,13 @@ _ELONGATED: Final = re.compile(r"([a-z])\1{2,}")
 _PHRASES: Final = tuple((re.compile(pattern), word) for pattern, word in PHRASES)
 _VOWEL: Final = re.compile(r"[aeiouy]")
 _SHORTEST_FUZZY = 4
+_NO_CONTENT: Final = (
+    STOP_WORDS
+    | set(MONTHS)
+    | set(WEEKDAYS)
+    | set(NUMBER_WORDS)
+    | {"dollar", "dollars", "euro", "euros", "usd", "eur", "gbp", "pounds", "bucks"}
+)
 
 
 def fold(text: str) -> str:
@@ -33,9 +43,7 @@ def words(text: str) -> list[str]:
     plain = fold(text)
     for pattern, word in _PHRASES:
         plain = pattern.sub(word, plain)
-    return [
-        part for word in _WORD.findall(plain) for part in ABBREVIATIONS.get(word, word).split()
-    ]
+    return [part for word in _WORD.findall(plain) for part in ABBREVIATIONS.get(word, word).split()]
 
 
 def name_words(name: str) -> list[str]:
@@ -49,8 +57,8 @@ def stems(text: str) -> list[str]:
 
 
 def is_content(word: str) -> bool:
-    """Tell whether a word says something about what is wanted."""
-    return word not in STOP_WORDS and len(word) > 1 and not word.isdigit()
+    """Tell whether a word says something about what is wanted; dates and currencies do not."""
+    return len(word) > 1 and not word.isdigit() and word not in _NO_CONTENT
 
 
 @lru_cache(maxsize=20_000)

@@ -6,7 +6,7 @@ in the fields of a tool are summed first and saturated afterwards.
 
 import math
 import re
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -50,12 +50,18 @@ class Ranked:
 class TermIndex:
     """Weighted terms of a few documents. Thread-safe: only its memory of misspellings changes."""
 
-    def __init__(self, documents: Sequence[dict[str, float]], names: Sequence[Iterable[str]]) -> None:
+    def __init__(
+        self, documents: Sequence[dict[str, float]], names: Sequence[Iterable[str]]
+    ) -> None:
         self._documents = documents
         self._names = [frozenset(name) for name in names]
-        frequency = Counter(term for document in documents for term in document if document[term] > 0)
+        frequency = Counter(
+            term for document in documents for term in document if document[term] > 0
+        )
         size = len(documents)
-        self._idf = {term: math.log(1 + (size + 0.5) / (count + 0.5)) for term, count in frequency.items()}
+        self._idf = {
+            term: math.log(1 + (size + 0.5) / (count + 0.5)) for term, count in frequency.items()
+        }
         self._unknown_idf = math.log(1 + (size + 0.5) / 0.7)
         self._by_trigram: dict[str, list[str]] = {}
         for term in frequency:
@@ -113,7 +119,9 @@ class TermIndex:
 
     def _expand(self, term: str) -> list[tuple[str, float]]:
         found = [(term, 1.0)] if term in self._idf else []
-        found += [(other, _SYNONYM) for other in sorted(RELATED.get(term, ())) if other in self._idf]
+        found += [
+            (other, _SYNONYM) for other in sorted(RELATED.get(term, ())) if other in self._idf
+        ]
         if not found and (meant := self._closest(term)):
             found = [(meant, _MISSPELT)]
         return found
@@ -138,10 +146,11 @@ class TermIndex:
 
 
 class ToolIndex(TermIndex):
-    """The tools of one request, ready to be ranked."""
+    """The tools of one request, ready to be ranked. `all_specs` includes those left out of it."""
 
-    def __init__(self, specs: Sequence[ToolSpec]) -> None:
+    def __init__(self, specs: Sequence[ToolSpec], all_specs: Sequence[ToolSpec] = ()) -> None:
         self.specs = tuple(specs)
+        self.all_specs = tuple(all_specs) or self.specs
         super().__init__([_document(spec) for spec in specs], [spec.name_stems for spec in specs])
 
 
@@ -149,14 +158,14 @@ def line_index(lines: Sequence[str]) -> TermIndex:
     """An index over lines of text, such as those of an agent's scope."""
     documents = []
     for line in lines:
-        document: Counter[str] = Counter()
+        document: defaultdict[str, float] = defaultdict(float)
         _add(document, stems(line), _NAME)
         documents.append(dict(document))
     return TermIndex(documents, [() for _ in lines])
 
 
 def _document(spec: ToolSpec) -> dict[str, float]:
-    document: Counter[str] = Counter()
+    document: defaultdict[str, float] = defaultdict(float)
     _add(document, [stem(word) for word in name_words(spec.name)], _BODY)
     _add(document, spec.name_stems, _NAME - _BODY)
     for number, sentence in enumerate(_SENTENCE.split(spec.description[:8_000])):
@@ -173,11 +182,11 @@ def _document(spec: ToolSpec) -> dict[str, float]:
     return {term: weight for term, weight in document.items() if weight}
 
 
-def _add(document: Counter[str], terms: Sequence[str], weight: float) -> None:
+def _add(document: defaultdict[str, float], terms: Sequence[str], weight: float) -> None:
     for term in terms:
-        document[term] += weight  # type: ignore[assignment]
+        document[term] += weight
     for one, two in zip(terms, terms[1:], strict=False):
-        document[f"{one} {two}"] += weight  # type: ignore[assignment]
+        document[f"{one} {two}"] += weight
 
 
 class IndexCache:

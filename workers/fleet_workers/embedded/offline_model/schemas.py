@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fleet_workers.embedded.offline_model.language import name_words, stem, stems
+from fleet_workers.embedded.offline_model.language import name_words, stem, words
 from fleet_workers.embedded.offline_model.vocabulary import READ_VERBS, WEAK_VERBS, WRITE_VERBS
 
 _MAX_DEPTH: Final = 8
 _WRITE_STEMS: Final = frozenset(stem(verb) for verb in WRITE_VERBS)
+_READ_STEMS: Final = frozenset(stem(verb) for verb in READ_VERBS)
 _WEAK_STEMS: Final = frozenset(stem(verb) for verb in WEAK_VERBS)
 _ID_WORDS: Final = frozenset({"id", "ids", "number", "no", "reference", "ref", "code", "key"})
 
@@ -83,9 +84,9 @@ class ToolSpec:
     @property
     def action_stems(self) -> frozenset[str]:
         """Stems of the words in the name that say what is done."""
-        found = [stem(word) for word in name_words(self.name)]
-        actions = frozenset(each for each in found if each in _WRITE_STEMS)
-        return actions or frozenset(found[:1])
+        named = name_words(self.name)
+        actions = frozenset(stem(word) for word in named if word in WRITE_VERBS)
+        return actions or frozenset(stem(word) for word in named[:1])
 
     @property
     def phrase(self) -> str:
@@ -169,7 +170,12 @@ def _seems_to_write(name: str, description: str) -> bool:
     named = name_words(name)
     if named and named[0] in READ_VERBS:
         return False
-    if any(stem(word) in _WRITE_STEMS for word in named):
+    if named and named[0] in WRITE_VERBS:
         return True
-    opening = stems(description)[:1]
-    return bool(opening) and opening[0] in _WRITE_STEMS
+    # Deeper in a name or description a verb may be a noun: "opening_hours", "Lists open orders".
+    opening = [stem(word) for word in words(description)[:1]]
+    if opening and opening[0] in _READ_STEMS:
+        return False
+    return any(word in WRITE_VERBS for word in named) or bool(
+        opening and opening[0] in _WRITE_STEMS
+    )

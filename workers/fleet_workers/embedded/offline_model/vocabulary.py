@@ -77,6 +77,7 @@ PHRASES: Final = (
     (r"\be-mail", "email"),
     (r"\bget(?:ting)? rid of\b", "remove"),
     (r"\bgive back\b", "return"),
+    (r"\bwhere(?:s| is| are)\b", "track"),
 )
 """Several words that mean what one word means: pattern and word."""
 
@@ -151,8 +152,8 @@ SYNONYMS: Final = tuple(
 
 READ_VERBS: Final = _words(
     "calculate check compare count describe diagnose download estimate explain fetch find get "
-    "inspect list look lookup preview query read retrieve search see show status summarise "
-    "summarize track validate verify view"
+    "inform inspect list look lookup preview query read retrieve search see show status summarise "
+    "summarize tell track validate verify view"
 )
 WEAK_VERBS: Final = _words(
     "check fetch find get inspect list look lookup query read retrieve see show view do perform"
@@ -168,6 +169,12 @@ WRITE_VERBS: Final = _words(
     "rotate schedule send set setup ship start stop submit suspend switch terminate transfer "
     "trigger unblock undo unlock unsubscribe update upgrade upload withdraw write"
 )
+
+VAGUE_WORDS: Final = _words(
+    "work working fix help broken wrong question problem issue trouble need assistance support bad "
+    "fail failing urgent thing"
+)
+"""Words of a message that says that help is wanted, not with what."""
 
 NUMBER_WORDS: Final = {
     word: number

@@ -1,0 +1,52 @@
+"""The requests of the HTTP API, as values: nothing is sent here."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from fleet_client.steps import HttpRequest
+
+_JSON = {"Content-Type": "application/json"}
+
+
+def submit_request(body: dict[str, Any]) -> HttpRequest:
+    """Hand in one task; its idempotency key also goes where HTTP looks for it."""
+    key = body.get("idempotency_key")
+    headers = {"Idempotency-Key": key} if key is not None and _fits_a_header(key) else {}
+    return HttpRequest(
+        method="POST", path="/v1/tasks", body=json.dumps(body), headers={**_JSON, **headers}
+    )
+
+
+def bulk_request(bodies: Sequence[dict[str, Any]]) -> HttpRequest:
+    """Hand in many tasks, each accepted or refused by itself."""
+    return HttpRequest(
+        method="POST",
+        path="/v1/tasks/bulk",
+        body=json.dumps({"tasks": list(bodies)}),
+        headers=_JSON,
+    )
+
+
+def status_request(task_id: UUID, *, hold_seconds: int = 0) -> HttpRequest:
+    """Ask for a task; the server may hold its answer up to `hold_seconds` until it is settled."""
+    query = f"?wait_seconds={hold_seconds}" if hold_seconds > 0 else ""
+    return HttpRequest(
+        method="GET", path=f"/v1/tasks/{task_id}{query}", hold_seconds=max(0, hold_seconds)
+    )
+
+
+def journal_request(task_id: UUID) -> HttpRequest:
+    """Ask for the steps of a task so far."""
+    return HttpRequest(method="GET", path=f"/v1/tasks/{task_id}/journal")
+
+
+def cancel_request(task_id: UUID) -> HttpRequest:
+    """Ask that a task be given up."""
+    return HttpRequest(method="POST", path=f"/v1/tasks/{task_id}/cancel")
+
+
+def _fits_a_header(key: str) -> bool:
+    # HTTP headers are ASCII in practice (RFC 9110, section 5.5); any other key is in the body.
+    return key.isascii() and key.isprintable() and key == key.strip()

@@ -1,0 +1,135 @@
+"""Runs the web process on a loopback port inside the test process, on a store of its own."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import httpx2
+import uvicorn
+from sqlalchemy import Connection, Engine, text
+
+from fleet_contracts.envelope import build_envelope
+from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
+from fleet_workers.agents import load_catalogue
+from fleet_workers.store import reviews, tasks
+from fleet_workers.store.accounts import add_key, add_tenant
+from fleet_workers.store.engine import open_engine
+from fleet_workers.store.journal import StepKind, StoredJournal, Usage
+from fleet_workers.store.outbox import Letter
+from fleet_workers.store.reviews import ReviewItem
+from fleet_workers.store.tasks import Claim
+from fleet_workers.web import WebResources, create_app
+
+TABLES = "tasks, steps, reviews, dead_letters, outbox, tenants, api_keys"
+
+
+@dataclass
+class Site:
+    """A running web process, its store, and what it has published."""
+
+    url: str
+    engine: Engine
+    resources: WebResources
+    published: list[Letter] = field(default_factory=list)
+
+    def key(self, role: str = "producer", tenant: str = "acme") -> str:
+        with self.engine.begin() as connection:
+            return add_key(connection, tenant=tenant, role=role, label=f"{tenant} {role}")
+
+    def client(self, role: str = "producer", tenant: str = "acme") -> httpx2.Client:
+        headers = {"Authorization": f"Bearer {self.key(role, tenant)}"}
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=40)
+
+    def browser(self, role: str = "operator", tenant: str = "*") -> httpx2.Client:
+        client = httpx2.Client(base_url=self.url, follow_redirects=True, timeout=20)
+        client.post("/console/sign-in", data={"key": self.key(role, tenant)})
+        return client
+
+    def count(self, table: str) -> int:
+        with self.engine.begin() as connection:
+            return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+    def claimed(self, agent: str = "billing", tenant: str = "acme", **fields: object) -> Claim:
+        """A task that a worker holds."""
+        with self.engine.begin() as connection:
+            return claimed_task(connection, agent=agent, tenant=tenant, **fields)
+
+    def parked(
+        self, reason: str, *, tenant: str = "acme", packet: dict[str, object] | None = None
+    ) -> ReviewItem:
+        """A task that waits for a person."""
+        held = self.claimed(tenant=tenant)
+        outcome = Outcome(
+            kind=OutcomeKind.REVIEW, reason=reason, review_kind=ReviewKind.LOW_CONFIDENCE
+        )
+        with self.engine.begin() as connection:
+            tasks.park(connection, held, outcome=outcome, release="billing@v1-0")
+            return reviews.add(
+                connection,
+                task_id=held.task_id,
+                tenant=tenant,
+                agent="billing",
+                kind=ReviewKind.LOW_CONFIDENCE,
+                reason=reason,
+                packet=packet or {"request": "Where is my money?"},
+            )
+
+    def journal(self, held: Claim, *, model: str = "gpt-small", said: str = "Paid.") -> None:
+        """A run with a plan, a tool call and a refusal."""
+        journal = StoredJournal(self.engine, held)
+        journal.record(StepKind.INBOUND, "inbound", {"signals": []})
+        plan = journal.begin(StepKind.PLAN, "billing", {"tier": "small", "messages": 2})
+        calls = [{"id": "c1", "name": "find_invoice", "arguments": '{"invoice": "inv_7"}'}]
+        reply = {"text": said, "calls": calls, "finish_reason": "tool_calls", "model": model}
+        journal.finish(plan, reply, Usage(model=model, tokens=321))
+        call = journal.begin(StepKind.TOOL, "find_invoice", {"arguments": {"invoice": "inv_7"}})
+        journal.finish(call, {"value": {"status": said}})
+        journal.record(StepKind.GATE, "approval", {"ruling": "refuse", "reason": said})
+        with journal.transaction():
+            pass
+
+
+def claimed_task(connection: Connection, *, agent: str, tenant: str, **fields: object) -> Claim:
+    """Record a task and claim it."""
+    given = {"input": "Where is my money?", **fields}
+    envelope = build_envelope(agent=agent, tenant=tenant, **given)
+    tasks.accept(connection, envelope, traceparent=None)
+    held = tasks.claim(connection, envelope.id, worker="w1", lease=timedelta(minutes=5))
+    assert held is not None
+    return held
+
+
+@contextmanager
+def running_site(database_url: str) -> Iterator[Site]:
+    """Serve on a free port until the block ends."""
+    engine = open_engine(database_url, connections=8, application="test web")
+    published: list[Letter] = []
+    resources = WebResources(engine=engine, catalogue=load_catalogue(), publish=published.extend)
+    config = uvicorn.Config(create_app(resources), log_level="critical", ws="none", lifespan="on")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive(), "the web process did not start"
+                time.sleep(0.01)
+            yield Site(url=url, engine=engine, resources=resources, published=published)
+        finally:
+            server.should_exit = True
+            thread.join(timeout=10)
+            engine.dispose()
+
+
+def empty_store(site: Site) -> None:
+    """Begin again with two tenants and nothing else."""
+    with site.engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {TABLES}"))
+        for tenant in ("acme", "globex"):
+            add_tenant(connection, tenant)
+    site.published.clear()

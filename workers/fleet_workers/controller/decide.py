@@ -1,0 +1,131 @@
+"""The controller: a pure function of release, envelope and journal to the next decision."""
+
+from typing import Any
+
+from fleet_contracts.outcome import ReviewKind
+from fleet_workers.controller.conclude import conclude_call, conclude_text
+from fleet_workers.controller.conversation import build_messages, build_tools
+from fleet_workers.controller.decision import (
+    AskModel,
+    CallTool,
+    CheckInbound,
+    Decision,
+    Park,
+    Recall,
+    Refuse,
+)
+from fleet_workers.controller.gates import Action, pass_gates
+from fleet_workers.controller.plan import Plan, fate_of, parse_arguments, plans
+from fleet_workers.controller.situation import Situation
+from fleet_workers.models.control import CONTROL_NAMES
+from fleet_workers.store.journal import Step, StepKind, StepState
+
+_CUT_SHORT = {"length", "content_filter"}
+
+
+def decide(situation: Situation) -> Decision:
+    """Tell what to do next. The same journal always gives the same decision."""
+    if not situation.count(StepKind.INBOUND):
+        return CheckInbound()
+    if situation.envelope.session_id and not situation.count(StepKind.MEMORY):
+        return Recall()
+    finished = plans(situation.steps, situation.release.name)
+    return _follow(situation, finished[-1]) if finished else _ask(situation)
+
+
+def _ask(situation: Situation) -> Decision:
+    limit = situation.release.manifest.limits.model_calls
+    if situation.count(StepKind.PLAN, situation.release.name) >= limit:
+        return Park(
+            kind=ReviewKind.OVER_BUDGET,
+            reason=f"No answer after {limit} model calls, which is the agent's limit.",
+        )
+    return AskModel(
+        messages=build_messages(situation),
+        tools=build_tools(situation.release),
+        tier=situation.release.manifest.tier,
+    )
+
+
+def _follow(situation: Situation, plan: Plan) -> Decision:
+    if plan.finish_reason in _CUT_SHORT:
+        return _invalid(f"The model's reply was cut short ({plan.finish_reason}).", plan)
+    if not plan.calls:
+        if not (plan.text or "").strip():
+            return _invalid("The model's reply was empty.", plan)
+        return conclude_text(situation, plan)
+    for index in range(len(plan.calls)):
+        fate = fate_of(situation.steps, plan, index)
+        if fate is None:
+            return _begin_call(situation, plan, index)
+        if fate.state is StepState.STARTED:
+            return _resume_call(situation, plan, index, fate)
+    return _ask(situation)
+
+
+def _begin_call(situation: Situation, plan: Plan, index: int) -> Decision:
+    call = plan.calls[index]
+    try:
+        arguments = parse_arguments(call)
+        if call.name in CONTROL_NAMES:
+            if len(plan.calls) > 1:
+                raise ValueError(f"{call.name} must be the only call of a reply.")  # noqa: TRY301 every fault of a call is answered in one place
+            return conclude_call(situation, plan, call.name, arguments)
+        return _begin_tool(situation, plan, index, arguments)
+    except ValueError as error:
+        return _correct(situation, plan, index, str(error))
+
+
+def _begin_tool(
+    situation: Situation, plan: Plan, index: int, arguments: dict[str, Any]
+) -> Decision:
+    name = plan.calls[index].name
+    proposal = {"tool": name, "arguments": arguments, "plan": plan.seq, "call": index}
+    tool = situation.release.tools.get(name)
+    if tool is None:
+        return Park(
+            kind=ReviewKind.UNKNOWN_TOOL,
+            reason=f"The model asked for {name}, which {situation.release.name} does not have.",
+            proposal=proposal,
+        )
+    tool.parse_arguments(arguments)
+    verdict = pass_gates(Action(situation=situation, tool=tool, arguments=arguments))
+    if verdict.ruling == "pass":
+        return CallTool(plan=plan.seq, index=index, tool=tool, arguments=arguments)
+    if verdict.review is None:
+        return Refuse(plan=plan.seq, index=index, gate=verdict.gate, reason=verdict.reason)
+    return Park(kind=verdict.review, reason=verdict.reason, proposal=proposal)
+
+
+def _resume_call(situation: Situation, plan: Plan, index: int, begun: Step) -> Decision:
+    """A call that an earlier worker began: repeat it if that is safe, else ask a person."""
+    tool = situation.release.tools.get(begun.name)
+    arguments = begun.request["arguments"]
+    if tool is not None and (tool.effect == "read" or tool.repeat != "none"):
+        return CallTool(
+            plan=plan.seq, index=index, tool=tool, arguments=arguments, resumes=begun.seq
+        )
+    return Park(
+        kind=ReviewKind.IN_DOUBT,
+        reason=f"{begun.name} was begun by a worker that stopped. Whether it took effect is not "
+        "known, and it is not safe to repeat.",
+        proposal={"tool": begun.name, "arguments": arguments},
+    )
+
+
+def _correct(situation: Situation, plan: Plan, index: int, fault: str) -> Decision:
+    """Let the model mend its call, as often as the agent's file allows."""
+    if situation.count(StepKind.GATE, "arguments") >= situation.release.manifest.limits.corrections:
+        return _invalid(fault, plan)
+    return Refuse(plan=plan.seq, index=index, gate="arguments", reason=fault)
+
+
+def _invalid(reason: str, plan: Plan) -> Park:
+    return Park(
+        kind=ReviewKind.INVALID_PLAN,
+        reason=reason,
+        proposal={
+            "text": plan.text,
+            "calls": [{"name": call.name, "arguments": call.arguments} for call in plan.calls],
+        },
+    )

@@ -1,0 +1,78 @@
+"""What the controller can decide: plain values, carried out by the loop."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fleet_contracts.outcome import Outcome, ReviewKind
+from fleet_workers.models.messages import Message
+from fleet_workers.tools import Tool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckInbound:
+    """Look at the request before anything else sees it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """Fetch what was said before in this session."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskModel:
+    """Ask the model for the next calls, or for the answer."""
+
+    messages: list[Message]
+    tools: list[dict[str, Any]]
+    tier: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallTool:
+    """Call a tool that passed every gate. `resumes` is the step that an earlier worker began."""
+
+    plan: int
+    index: int
+    tool: Tool
+    arguments: Mapping[str, Any]
+    resumes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuse:
+    """Do not make a call, and tell the model why."""
+
+    plan: int
+    index: int
+    gate: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """End the task with an outcome. `evidence` is what the confidence was made of."""
+
+    outcome: Outcome
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """Put the task before a person. `proposal` is what the agent would do or say."""
+
+    kind: ReviewKind
+    reason: str
+    proposal: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reroute:
+    """Send the task to another agent's queue."""
+
+    agent: str
+
+
+Decision = CheckInbound | Recall | AskModel | CallTool | Refuse | Finish | Park | Reroute

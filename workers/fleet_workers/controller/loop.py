@@ -1,0 +1,203 @@
+"""Carries decisions out, one after another, until the task ends, waits or moves elsewhere."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope
+from fleet_contracts.errors import FleetError, PermanentError
+from fleet_workers.agents import AgentCatalogue
+from fleet_workers.controller.decide import decide
+from fleet_workers.controller.decision import (
+    AskModel,
+    CallTool,
+    CheckInbound,
+    Decision,
+    Finish,
+    Park,
+    Recall,
+    Refuse,
+    Reroute,
+)
+from fleet_workers.controller.plan import plan_result
+from fleet_workers.controller.situation import Situation
+from fleet_workers.controller.triage import decide_triage
+from fleet_workers.models.messages import ChatModel, ChatRequest, Message
+from fleet_workers.rails.inbound import inbound_signals
+from fleet_workers.store.journal import Journal, StepKind, Usage
+from fleet_workers.tools import Tool
+
+
+class ToolPort(Protocol):
+    """Calls tools; what `fleet_workers.tools.runtime.ToolRuntime` does."""
+
+    def call(
+        self,
+        tool: Tool,
+        arguments: dict[str, object],
+        *,
+        envelope: TaskEnvelope,
+        agent: str,
+        key: str,
+        environment: tuple[str, ...],
+        resumed: bool,
+    ) -> object:
+        """Call once, retrying short blips where that is safe; gives a JSON-ready value.
+
+        Raises:
+            TransientError: It may succeed later; the step stays open and is repeated with its key.
+            PermanentError: It will not; the model is told.
+        """
+        ...
+
+
+class Draining(FleetError):
+    """The worker is being stopped: the task goes back to its queue between two steps."""
+
+    code = "draining"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Everything outside that the loop may touch."""
+
+    model: ChatModel
+    tools: ToolPort
+    recall: Callable[[TaskEnvelope], list[Message]]
+    model_timeout_seconds: float
+    is_draining: Callable[[], bool]
+
+
+def run_loop(
+    *,
+    agent: str,
+    envelope: TaskEnvelope,
+    catalogue: AgentCatalogue,
+    journal: Journal,
+    ports: Ports,
+) -> Finish | Park | Reroute:
+    """Work on a task until nothing more can be done now.
+
+    Raises:
+        TransientError: A later attempt goes on from the journal.
+        PermanentError: The model's endpoint refuses the request for good.
+        LeaseLost: Another worker holds the task.
+        Draining: The worker is being stopped.
+    """
+    while True:
+        if agent == AUTO_AGENT:
+            decision: Decision = decide_triage(catalogue, envelope, journal.steps())
+        else:
+            decision = decide(
+                Situation(release=catalogue.get(agent), envelope=envelope, steps=journal.steps())
+            )
+        if isinstance(decision, Finish | Park | Reroute):
+            _note_end(decision, journal)
+            return decision
+        if ports.is_draining():
+            raise Draining("The worker is stopping.")
+        _carry_out(decision, agent, envelope, catalogue, journal, ports)
+
+
+def _carry_out(  # noqa: PLR0917 one line a decision
+    decision: CheckInbound | Recall | AskModel | CallTool | Refuse,
+    agent: str,
+    envelope: TaskEnvelope,
+    catalogue: AgentCatalogue,
+    journal: Journal,
+    ports: Ports,
+) -> None:
+    match decision:
+        case CheckInbound():
+            journal.record(
+                StepKind.INBOUND, "inbound", {"signals": inbound_signals(envelope.input)}
+            )
+        case Recall():
+            journal.record(StepKind.MEMORY, "session", {"turns": ports.recall(envelope)})
+        case AskModel():
+            _ask_model(decision, agent, journal, ports)
+        case Refuse():
+            journal.record(
+                StepKind.GATE,
+                decision.gate,
+                {
+                    "plan": decision.plan,
+                    "call": decision.index,
+                    "ruling": "refuse",
+                    "reason": decision.reason,
+                },
+            )
+        case CallTool():
+            environment = catalogue.get(agent).manifest.environment
+            _call_tool(decision, agent, envelope, environment, journal, ports)
+
+
+def _ask_model(decision: AskModel, agent: str, journal: Journal, ports: Ports) -> None:
+    seq = journal.begin(
+        StepKind.PLAN, agent, {"tier": decision.tier, "messages": len(decision.messages)}
+    )
+    reply = ports.model.complete(
+        ChatRequest(
+            messages=decision.messages,
+            tools=decision.tools,
+            tier=decision.tier,
+            timeout_seconds=ports.model_timeout_seconds,
+        )
+    )
+    usage = Usage(
+        model=reply.model,
+        tokens=reply.prompt_tokens + reply.completion_tokens,
+        cost_usd=reply.cost_usd,
+    )
+    journal.finish(seq, plan_result(reply), usage)
+
+
+def _call_tool(  # noqa: PLR0917 as above
+    decision: CallTool,
+    agent: str,
+    envelope: TaskEnvelope,
+    environment: tuple[str, ...],
+    journal: Journal,
+    ports: Ports,
+) -> None:
+    key = f"{envelope.id}:{decision.plan}:{decision.index}"
+    seq = decision.resumes
+    if seq is None:
+        seq = journal.begin(
+            StepKind.TOOL,
+            decision.tool.name,
+            {
+                "plan": decision.plan,
+                "call": decision.index,
+                "arguments": dict(decision.arguments),
+                "effect": decision.tool.effect,
+                "key": key,
+            },
+        )
+    try:
+        value = ports.tools.call(
+            decision.tool,
+            dict(decision.arguments),
+            envelope=envelope,
+            agent=agent,
+            key=key,
+            environment=environment,
+            resumed=decision.resumes is not None,
+        )
+    except PermanentError as error:
+        journal.finish(seq, {"error": str(error)})
+    else:
+        journal.finish(seq, {"value": value})
+
+
+def _note_end(decision: Finish | Park | Reroute, journal: Journal) -> None:
+    match decision:
+        case Finish() | Park():
+            if decision.evidence:
+                journal.record(StepKind.CONFIDENCE, "confidence", decision.evidence)
+            if isinstance(decision, Park):
+                journal.record(
+                    StepKind.REVIEW, decision.kind, {"reason": decision.reason, "state": "waiting"}
+                )
+        case Reroute():
+            journal.record(StepKind.TRIAGE, "triage", {"agent": decision.agent})

@@ -1,0 +1,105 @@
+"""Reads plans back from the journal: the calls a model asked for, and what became of each."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fleet_workers.models.messages import ChatReply, ToolCall
+from fleet_workers.store.journal import Step, StepKind, StepState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A model's reply as the journal holds it."""
+
+    seq: int
+    text: str | None
+    calls: tuple[ToolCall, ...]
+    finish_reason: str
+    model: str
+    offline: bool
+
+
+def plan_result(reply: ChatReply) -> dict[str, Any]:
+    """The journal's form of a model's reply."""
+    return {
+        "text": reply.text,
+        "calls": [
+            {"id": call.id, "name": call.name, "arguments": call.arguments}
+            for call in reply.tool_calls
+        ],
+        "finish_reason": reply.finish_reason,
+        "model": reply.model,
+        "offline": reply.offline,
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+    }
+
+
+def plans(steps: Sequence[Step], agent: str) -> list[Plan]:
+    """All finished plans of one agent in order; triage is the agent `auto`."""
+    return [
+        _plan(step.seq, step.result)
+        for step in steps
+        if step.kind is StepKind.PLAN
+        and step.name == agent
+        and step.state is StepState.DONE
+        and step.result is not None
+    ]
+
+
+def _plan(seq: int, result: Mapping[str, Any]) -> Plan:
+    return Plan(
+        seq=seq,
+        text=result["text"],
+        calls=tuple(ToolCall(**call) for call in result["calls"]),
+        finish_reason=result["finish_reason"],
+        model=result["model"],
+        offline=result["offline"],
+    )
+
+
+def fate_of(steps: Sequence[Step], plan: Plan, index: int) -> Step | None:
+    """The tool step or refusal that belongs to a plan's call, or None where it is untouched."""
+    for step in steps:
+        place = step.request if step.kind is StepKind.TOOL else step.result
+        if (
+            step.kind in {StepKind.TOOL, StepKind.GATE}
+            and place is not None
+            and place.get("plan") == plan.seq
+            and place.get("call") == index
+        ):
+            return step
+    return None
+
+
+def call_result(step: Step) -> dict[str, Any]:
+    """What the model is told about a call: the tool's value, or an error it can act on."""
+    result = step.result or {}
+    if step.kind is StepKind.GATE:
+        return {"error": result["reason"]}
+    if "error" in result:
+        return {"error": result["error"]}
+    return {"result": result.get("value")}
+
+
+def parse_arguments(call: ToolCall) -> dict[str, Any]:
+    """Read a call's arguments.
+
+    Raises:
+        ValueError: They are not a JSON object; the text tells a model how to mend them.
+    """
+    try:
+        arguments = json.loads(call.arguments or "{}")
+    except ValueError as error:
+        raise ValueError(f"The arguments of {call.name} are not JSON: {error}.") from error
+    if not isinstance(arguments, dict):
+        raise ValueError(f"The arguments of {call.name} must be a JSON object.")  # noqa: TRY004 one error for one fault
+    return arguments
+
+
+def tools_used(steps: Sequence[Step]) -> tuple[str, ...]:
+    """Names of the tools that were called, in order of first use."""
+    done = [step.name for step in steps if step.kind is StepKind.TOOL]
+    return tuple(dict.fromkeys(done))

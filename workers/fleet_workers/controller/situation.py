@@ -1,0 +1,23 @@
+"""All that a decision may depend on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fleet_contracts.envelope import TaskEnvelope
+from fleet_workers.agents import AgentRelease
+from fleet_workers.store.journal import Step, StepKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """A task at one moment: who works on it, what was asked, what was done."""
+
+    release: AgentRelease
+    envelope: TaskEnvelope
+    steps: Sequence[Step]
+
+    def count(self, kind: StepKind, name: str | None = None) -> int:
+        """Number of steps of a kind, of one name where a name is given."""
+        return sum(
+            1 for step in self.steps if step.kind is kind and (name is None or step.name == name)
+        )

@@ -1,0 +1,54 @@
+"""The last turns of a session, in Redis. A lost memory costs context, never correctness."""
+
+import json
+
+import redis
+import structlog
+
+from fleet_contracts.envelope import TaskEnvelope
+from fleet_workers.models.messages import Message
+
+MAX_TURNS = 20
+"""Turns kept a session: ten exchanges, which a model reads for a few cents."""
+TTL_SECONDS = 30 * 24 * 3600
+
+log = structlog.get_logger()
+
+
+class SessionMemory:
+    """Turns by tenant and session."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._client = client
+
+    def recall(self, envelope: TaskEnvelope) -> list[Message]:
+        """The earlier turns of the envelope's session, oldest first; none where Redis is away."""
+        if envelope.session_id is None:
+            return []
+        try:
+            rows = self._client.lrange(self._key(envelope), -MAX_TURNS, -1)
+            return [json.loads(row) for row in rows]  # type: ignore[union-attr]
+        except (redis.RedisError, ValueError) as error:
+            log.warning("memory.session.unavailable", error=str(error))
+            return []
+
+    def remember(self, envelope: TaskEnvelope, answer: str) -> None:
+        """Add what was asked and answered."""
+        if envelope.session_id is None:
+            return
+        turns = [
+            json.dumps({"role": "user", "content": envelope.input}),
+            json.dumps({"role": "assistant", "content": answer}),
+        ]
+        try:
+            with self._client.pipeline() as pipe:
+                key = self._key(envelope)
+                pipe.rpush(key, *turns)
+                pipe.ltrim(key, -MAX_TURNS, -1)
+                pipe.expire(key, TTL_SECONDS)
+                pipe.execute()
+        except redis.RedisError as error:
+            log.warning("memory.session.unavailable", error=str(error))
+
+    def _key(self, envelope: TaskEnvelope) -> str:
+        return f"fleet:session:{envelope.tenant}:{envelope.session_id}"

@@ -1,0 +1,1 @@
+"""Keeps one failing dependency from taking the rest along."""

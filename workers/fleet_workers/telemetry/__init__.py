@@ -1,0 +1,1 @@
+"""Logs and metrics, by the names that stand in one place each."""

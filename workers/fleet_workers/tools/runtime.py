@@ -1,0 +1,151 @@
+"""Calls tools: validated arguments in, a JSON-ready value out, every failure put into its class."""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from threading import Lock
+from typing import Any
+
+import httpx2
+from pydantic import ValidationError
+
+from fleet_contracts.envelope import TaskEnvelope
+from fleet_contracts.errors import FleetError, PermanentError, TimedOut, TransientError, Unavailable
+from fleet_workers.resilience.breakers import Breakers
+from fleet_workers.tools.context import ToolContext
+from fleet_workers.tools.registry import Tool
+
+_BLIP_WAITS_SECONDS = (0.2, 0.8)  # in-process retries; what lasts longer waits in the store
+_MAX_RESULT_CHARACTERS = 100_000  # a model reads no more of one result
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERROR = 500
+
+
+class ToolRuntime:
+    """The tools' side of one worker process; safe to use from every slot."""
+
+    def __init__(self, *, breakers: Breakers, environment: Mapping[str, str]) -> None:
+        self._breakers = breakers
+        self._environment = environment
+        self._clients: dict[float, httpx2.Client] = {}
+        self._lock = Lock()
+
+    def call(
+        self,
+        tool: Tool,
+        arguments: dict[str, Any],
+        *,
+        envelope: TaskEnvelope,
+        agent: str,
+        key: str,
+        environment: tuple[str, ...],
+        resumed: bool,
+    ) -> object:
+        """Call a tool, retrying short blips of reads and of writes that honour a key.
+
+        `resumed` says that an earlier worker began this very call: a tool with a reconciler is
+        asked first whether it happened.
+
+        Raises:
+            TransientError: It may succeed later.
+            PermanentError: It will not: refused, a broken tool, or a result of another shape.
+        """
+        context = ToolContext(
+            task_id=envelope.id,
+            tenant=envelope.tenant,
+            customer=envelope.customer,
+            agent=agent,
+            idempotency_key=key,
+            http=self._client(tool.timeout.total_seconds()),
+            environment={
+                name: self._environment[name] for name in environment if name in self._environment
+            },
+        )
+        parsed = tool.parse_arguments(arguments)
+        if resumed and tool.reconciler is not None:
+            found = _classed(tool, lambda: tool.reconciler(context, **parsed))  # type: ignore[misc]
+            if found is not None:
+                return _result(tool, found)
+        may_repeat = tool.effect == "read" or tool.repeat == "idempotent"
+        waits = _BLIP_WAITS_SECONDS if may_repeat else ()
+        return _result(tool, self._with_retries(tool, context, parsed, waits))
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
+    def _with_retries(
+        self, tool: Tool, context: ToolContext, parsed: dict[str, Any], waits: tuple[float, ...]
+    ) -> object:
+        for wait_seconds in waits:
+            try:
+                return self._once(tool, context, parsed)
+            except TransientError as error:
+                if error.retry_after_seconds is not None:
+                    raise
+                time.sleep(random.uniform(wait_seconds / 2, wait_seconds))  # noqa: S311 jitter
+        return self._once(tool, context, parsed)
+
+    def _once(self, tool: Tool, context: ToolContext, parsed: dict[str, Any]) -> object:
+        return self._breakers.call(
+            f"tool {tool.name}",
+            lambda: _classed(tool, lambda: tool.function(context, **parsed)),
+        )
+
+    def _client(self, timeout_seconds: float) -> httpx2.Client:
+        with self._lock:
+            if timeout_seconds not in self._clients:
+                self._clients[timeout_seconds] = httpx2.Client(
+                    timeout=timeout_seconds,
+                    limits=httpx2.Limits(max_connections=200, max_keepalive_connections=50),
+                )
+            return self._clients[timeout_seconds]
+
+
+def _classed(tool: Tool, function: Callable[[], object]) -> object:
+    """Run a tool's code and turn whatever it raises into the fleet's error tree."""
+    try:
+        return function()
+    except FleetError:
+        raise
+    except httpx2.TimeoutException as error:
+        raise TimedOut(
+            f"{tool.name}: no answer within {tool.timeout.total_seconds():g} s."
+        ) from error
+    except httpx2.HTTPStatusError as error:
+        raise _of_status(tool, error.response) from error
+    except httpx2.TransportError as error:
+        raise Unavailable(f"{tool.name}: {error or type(error).__name__}.") from error
+    except Exception as error:
+        raise PermanentError(f"{tool.name} failed: {type(error).__name__}: {error}") from error
+
+
+def _of_status(tool: Tool, response: httpx2.Response) -> FleetError:
+    text = f"{tool.name}: the server answered {response.status_code}."
+    if response.status_code == _TOO_MANY_REQUESTS or response.status_code >= _SERVER_ERROR:
+        return Unavailable(text, retry_after_seconds=_retry_after(response))
+    return PermanentError(text)
+
+
+def _retry_after(response: httpx2.Response) -> float | None:
+    try:
+        return max(0.0, float(response.headers["Retry-After"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _result(tool: Tool, value: object) -> object:
+    try:
+        checked = tool.result.validate_python(value)
+        text = tool.result.dump_json(checked)
+    except (ValidationError, ValueError) as error:
+        raise PermanentError(f"{tool.name} returned something of another shape.") from error
+    if len(text) > _MAX_RESULT_CHARACTERS:
+        raise PermanentError(
+            f"{tool.name} returned {len(text):,} characters, the limit is "
+            f"{_MAX_RESULT_CHARACTERS:,}: ask for less."
+        )
+    return tool.result.dump_python(checked, mode="json")

@@ -1,0 +1,14 @@
+"""The HTTP API, one file a resource."""
+
+from fastapi import APIRouter
+
+from fleet_workers.web.api import agents, dead_letters, operations, reviews, submit, tasks
+
+ROUTERS: tuple[APIRouter, ...] = (
+    submit.router,
+    tasks.router,
+    reviews.router,
+    dead_letters.router,
+    agents.router,
+    operations.router,
+)

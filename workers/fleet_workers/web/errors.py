@@ -1,0 +1,57 @@
+"""Errors that only HTTP knows. They stand in the fleet's tree.
+
+InvalidInput
+├── MalformedBody     the body is no JSON
+├── BodyTooLarge      the body is over the limit
+├── NotOpen           the task has ended, so it cannot be cancelled
+└── UnknownReview     no review of that id in the caller's tenant
+Unauthorized
+├── Forbidden         the key is right but does not allow this
+└── SignInNeeded      a page of the console without a session
+TransientError
+└── BeingTaken        another request with the same idempotency key has not ended yet
+"""
+
+from fleet_contracts.errors import InvalidInput, TransientError, Unauthorized
+
+
+class MalformedBody(InvalidInput):
+    """The body is not JSON in UTF-8, or holds a number that JSON does not know."""
+
+    code = "malformed_json"
+
+
+class BodyTooLarge(InvalidInput):
+    """The body, or the envelope in it, is over the limit."""
+
+    code = "too_large"
+
+
+class NotOpen(InvalidInput):
+    """The task has ended."""
+
+    code = "not_open"
+
+
+class UnknownReview(InvalidInput):
+    """No review of that id exists in the caller's tenant."""
+
+    code = "unknown_review"
+
+
+class Forbidden(Unauthorized):
+    """The key is known and its role or tenant does not allow this."""
+
+    code = "forbidden"
+
+
+class SignInNeeded(Unauthorized):
+    """Nobody is signed in, or the session has ended."""
+
+    code = "sign_in_needed"
+
+
+class BeingTaken(TransientError):
+    """A first request with the same idempotency key is being taken at this moment."""
+
+    code = "being_taken"
