@@ -33,6 +33,9 @@ _BY_CODE: dict[str, type[errors.FleetError]] = {
     )
 }
 
+# Errors that only the HTTP side has, and whose status alone would say the wrong thing.
+_BY_CODE["being_taken"] = errors.Unavailable
+
 _BY_STATUS: dict[int, type[errors.FleetError]] = {
     400: errors.InvalidInput,
     401: errors.Unauthorized,
@@ -80,7 +83,7 @@ def read_task(answer: HttpAnswer) -> TaskView:
 def read_journal(answer: HttpAnswer) -> list[dict[str, Any]]:
     """Read the steps of a task: `{"steps": […]}`, each an object, the oldest first."""
     body = _read_json(answer)
-    steps = body.get("steps") if isinstance(body, dict) else body
+    steps = body.get("steps") if isinstance(body, dict) else None
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         raise _garbage(answer, "holds no steps")
     return steps

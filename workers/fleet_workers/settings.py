@@ -3,7 +3,7 @@
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -54,7 +54,9 @@ class Settings(BaseSettings):
     janitor_interval: timedelta = timedelta(seconds=0.5)
 
     log_level: str = "INFO"
-    log_format: str = "json"
+    log_format: Literal["json", "text"] = "json"
+    ready_file: Path | None = None
+    """A file that a worker or janitor makes when it is ready, for whoever started it."""
     sentry_dsn: str | None = Field(default=None, validation_alias="SENTRY_DSN")
 
     @field_validator("agents_path", mode="before")

@@ -27,7 +27,7 @@ class SessionMemory:
             return []
         try:
             rows = self._client.lrange(self._key(envelope), -MAX_TURNS, -1)
-            return [json.loads(row) for row in rows]  # type: ignore[union-attr]
+            return [json.loads(row) for row in rows]
         except (redis.RedisError, ValueError) as error:
             log.warning("memory.session.unavailable", error=str(error))
             return []

@@ -21,6 +21,8 @@ class Letter:
     tries: int
 
 
+_LOAN = timedelta(seconds=30)
+
 FIRST_SWEEP = timedelta(seconds=2)
 """The process that wrote a letter sends it at once; after this time any janitor may."""
 
@@ -65,6 +67,14 @@ def take_due(connection: Connection, *, limit: int) -> list[Letter]:
         )
         for row in rows
     ]
+
+
+def lend(connection: Connection, letter_ids: Iterable[int]) -> None:
+    """Keep letters from other janitors while the caller sends them after its commit."""
+    if ids := list(letter_ids):
+        connection.execute(
+            update(outbox).where(outbox.c.id.in_(ids)).values(try_at=func.now() + _LOAN)
+        )
 
 
 def mark_sent(connection: Connection, letter_ids: Iterable[int]) -> None:

@@ -240,12 +240,21 @@ def cancel(connection: Connection, task_id: UUID, *, tenant: str) -> bool:
     return changed is not None
 
 
-def envelope_of(connection: Connection, task_id: UUID) -> Mapping[str, Any] | None:
-    """The envelope as it was accepted, or None for a task that is not there."""
-    found: Mapping[str, Any] | None = connection.execute(
-        select(tasks.c.envelope).where(tasks.c.id == task_id)
-    ).scalar()
-    return found
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WakeUp:
+    """What a message needs that sends a worker to a stored task."""
+
+    envelope: Mapping[str, Any]
+    agent: str
+    traceparent: str | None
+
+
+def wake_up(connection: Connection, task_id: UUID) -> WakeUp:
+    """What to send for a task that stands in the store."""
+    row = connection.execute(
+        select(tasks.c.envelope, tasks.c.agent, tasks.c.traceparent).where(tasks.c.id == task_id)
+    ).one()
+    return WakeUp(envelope=row.envelope, agent=row.agent, traceparent=row.traceparent)
 
 
 def view(connection: Connection, task_id: UUID, *, tenant: str | None) -> TaskView | None:

@@ -7,7 +7,7 @@ from typing import Literal
 import structlog
 
 
-def configure_logs(level: str, style: Literal["json", "text"] | str) -> None:
+def configure_logs(level: str, style: Literal["json", "text"]) -> None:
     """Send the fleet's and every library's log to standard error, in one form."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,

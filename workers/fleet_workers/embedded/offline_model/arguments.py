@@ -258,7 +258,8 @@ def _pattern_candidates(parameter: Parameter, text: str) -> list[str]:
 
 
 def _id_candidates(parameter: Parameter, text: str, *, lenient: bool) -> list[str]:
-    fitting, unknown = [], []
+    fitting: list[str] = []
+    unknown: list[str] = []
     for found in values.identifiers(text):
         letters = re.match(r"#?([A-Za-z]+)", found)
         if letters is None or len(letters[1]) == 1:

@@ -9,6 +9,7 @@ import re
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from threading import Lock
 from typing import Final
 
@@ -74,7 +75,7 @@ class TermIndex:
         """All documents, best first; equal ones in their own order."""
         terms = list(dict.fromkeys(text_stems))
         expanded = {term: self._expand(term) for term in terms}
-        pairs = {f"{one} {two}" for one, two in zip(text_stems, text_stems[1:], strict=False)}
+        pairs = {f"{one} {two}" for one, two in pairwise(text_stems)}
         weights = sorted((self._weight(term) for term in terms), reverse=True)
         possible = sum(weights[:_MEASURED_TERMS])
         ranked = [
@@ -185,7 +186,7 @@ def _document(spec: ToolSpec) -> dict[str, float]:
 def _add(document: defaultdict[str, float], terms: Sequence[str], weight: float) -> None:
     for term in terms:
         document[term] += weight
-    for one, two in zip(terms, terms[1:], strict=False):
+    for one, two in pairwise(terms):
         document[f"{one} {two}"] += weight
 
 

@@ -10,6 +10,7 @@ from fleet_workers.embedded.offline_model.conversation import PastCall
 from fleet_workers.embedded.offline_model.language import name_words
 from fleet_workers.embedded.offline_model.records import Record, choose, records
 from fleet_workers.embedded.offline_model.schemas import Parameter, ToolSpec
+from fleet_workers.embedded.offline_model.vocabulary import READ_VERBS, WRITE_VERBS
 
 _TELLING_KEYS: Final = (
     "explanation", "answer", "message", "summary", "text", "body", "content", "description",
@@ -129,14 +130,14 @@ def _with(arguments: dict[str, Any]) -> str:
 def ask_for(spec: ToolSpec, missing: Sequence[Parameter]) -> str:
     """A question for the arguments that only the customer can give."""
     wanted = _join([_label(parameter) for parameter in missing], "and")
-    return f"To {_purpose(spec)} I need {wanted}. Could you tell me?"
+    return f"{_purpose(spec)} I need {wanted}. Could you tell me?"
 
 
 def ask_which(spec: ToolSpec, candidates: Sequence[Record]) -> str:
     """A question that lets the customer choose among records."""
     lines = "\n".join(f"- {describe_record(record)}" for record in candidates[:5])
     return (
-        f"To {_purpose(spec)} I need to know which one you mean. I see:\n{lines}\nWhich one is it?"
+        f"{_purpose(spec)} I need to know which one you mean. I see:\n{lines}\nWhich one is it?"
     )
 
 
@@ -146,7 +147,9 @@ def offer(spec: ToolSpec) -> str:
 
 
 def _purpose(spec: ToolSpec) -> str:
-    return spec.phrase
+    opening = name_words(spec.name)[:1]
+    is_verb = bool(opening) and opening[0] in READ_VERBS | WRITE_VERBS
+    return f"To {spec.phrase}" if is_verb else f"For {spec.phrase}"
 
 
 def _label(parameter: Parameter) -> str:

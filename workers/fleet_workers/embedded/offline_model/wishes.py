@@ -23,6 +23,8 @@ THRESHOLD: Final = 0.36
 _MAX_WISHES: Final = 4
 _CONTEXT_SHARE: Final = 0.35
 _ASKED_BONUS: Final = 0.25
+_QUESTION_FACTOR: Final = 0.7
+"""A question may be answered by a weaker match: looking something up does no harm."""
 _UNASKED_FACTOR: Final = 0.6
 _ONE_WORD_FACTOR: Final = 0.7
 """A tool found by a single word is a weaker guess than its score says."""
@@ -80,7 +82,7 @@ def clauses(text: str) -> list[str]:
 
 def mood(clause: str, *, questioned: bool) -> Mood:
     """The mood of a clause; `questioned` says that a question mark ends it."""
-    plain = fold(clause)
+    plain = " ".join(words(clause))
     if _HOW.search(plain) or _QUESTION.search(plain):
         return Mood.QUESTION
     opening = words(clause)[:1]
@@ -152,6 +154,7 @@ class _Candidate:
 
 
 def _wish(clause: str, clause_mood: Mood, index: ToolIndex, whole: dict[int, float]) -> Wish | None:
+    eased = _QUESTION_FACTOR if clause_mood is Mood.QUESTION else 1.0
     candidates = []
     for ranked in index.rank(stems(clause)):
         if not ranked.matched:
@@ -164,7 +167,7 @@ def _wish(clause: str, clause_mood: Mood, index: ToolIndex, whole: dict[int, flo
         if spec.writes:
             score = score + _ASKED_BONUS if consent is Consent.GIVEN else score * _UNASKED_FACTOR
         candidate = _Candidate(score=score, allowed=consent is Consent.GIVEN, ranked=ranked)
-        if candidate.score >= THRESHOLD:
+        if candidate.score >= THRESHOLD * (eased if candidate.allowed else 1.0):
             candidates.append(candidate)
     if not candidates:
         return None
@@ -196,7 +199,7 @@ class Consent(Enum):
 
 def _asks_for(spec: ToolSpec, clause: str, clause_mood: Mood) -> Consent:
     """Tell whether a clause asks, beyond doubt, for what a writing tool does."""
-    plain = fold(clause)
+    plain = " ".join(words(clause))
     found = [stem(word) for word in words(clause)]
     at = next(
         (

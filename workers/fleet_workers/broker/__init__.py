@@ -1,0 +1,1 @@
+"""The worker side's dealings with the broker."""

@@ -1,0 +1,1 @@
+"""Sets going what nobody holds."""

@@ -1,0 +1,94 @@
+"""The Celery side of a worker: thin tasks, and a consumer that loses no message it cannot read."""
+
+from typing import Any
+
+import structlog
+from celery import Celery
+from celery.exceptions import Reject
+from celery.worker.consumer import Consumer
+from kombu.message import Message
+
+from fleet_contracts.codec import TRACE_HEADER
+from fleet_contracts.errors import FleetError, InvalidEnvelope, Unavailable, UnknownAgent
+from fleet_contracts.topology import agent_address
+from fleet_workers.wiring import WorkerParts
+
+log = structlog.get_logger()
+
+_STORE_WAIT_SECONDS = 2.0
+
+
+def register_tasks(app: Celery, parts: WorkerParts, agents: tuple[str, ...]) -> None:
+    """Give the application a task for each agent, named as its queue."""
+
+    def deliver(request: Any, *args: Any, **kwargs: Any) -> None:
+        queue = request.delivery_info.get("routing_key", "")
+        trace = (request.headers or {}).get(TRACE_HEADER) or request.get(TRACE_HEADER)
+        payload = args[0] if len(args) == 1 and not kwargs else {"args": args, "kwargs": kwargs}
+        until_stored(parts, lambda: parts.executor.deliver(payload, queue=queue, traceparent=trace))
+
+    for agent in agents:
+
+        @app.task(name=agent_address(agent), bind=True, typing=False)
+        def run(task: Any, *args: Any, **kwargs: Any) -> None:
+            deliver(task.request, *args, **kwargs)
+
+
+def until_stored(parts: WorkerParts, write: Any) -> None:
+    """Repeat while the store is away: a message given back would use up its deliveries.
+
+    Raises:
+        Reject: The worker is being stopped; the broker keeps the message.
+    """
+    while True:
+        try:
+            write()
+        except Unavailable as error:
+            log.warning("store.unavailable", error=str(error))
+            if parts.draining.wait(_STORE_WAIT_SECONDS):
+                raise Reject(str(error), requeue=True) from error
+        else:
+            return
+
+
+def consumer_class(parts: WorkerParts) -> type[Consumer]:
+    """Celery's consumer, with every message that it would drop put among the dead letters."""
+
+    class FleetConsumer(Consumer):  # type: ignore[misc] # celery's stubs leave it untyped
+        def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
+            handle = super().create_task_handler(*args, **kwargs)
+
+            def handle_anything(message: Message) -> Any:
+                try:
+                    return handle(message)
+                except (AttributeError, KeyError, TypeError, ValueError) as error:
+                    return self.bury(message, InvalidEnvelope(f"Not a task message: {error!r}."))
+
+            return handle_anything
+
+        def on_unknown_message(self, body: Any, message: Message) -> None:  # noqa: ARG002 celery's signature
+            text = "Not a task message: it lacks the headers of Celery's protocol."
+            self.bury(message, InvalidEnvelope(text))
+
+        def on_unknown_task(self, body: Any, message: Message, exc: Exception) -> None:  # noqa: ARG002 as above
+            name = message.headers.get("task") if message.headers else None
+            self.bury(message, UnknownAgent(f"This pool does not serve {name!r}."))
+
+        def on_invalid_task(self, body: Any, message: Message, exc: Exception) -> None:  # noqa: ARG002 as above
+            self.bury(message, InvalidEnvelope(f"Not a task message: {exc}."))
+
+        def on_decode_error(self, message: Message, exc: Exception) -> None:
+            self.bury(message, InvalidEnvelope(f"The message cannot be decoded: {exc}."))
+
+        def bury(self, message: Message, error: FleetError) -> None:
+            body = message.body
+            text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
+            queue = (message.delivery_info or {}).get("routing_key", "")
+            try:
+                until_stored(parts, lambda: parts.executor.bury_message(text, error, queue=queue))
+            except Reject:
+                message.requeue()
+            else:
+                message.ack()
+
+    return FleetConsumer

@@ -1,0 +1,140 @@
+"""The composition root: builds every part from the settings. Nothing else reads them."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event
+
+import redis
+from sqlalchemy import Engine
+
+from fleet_contracts.errors import ConfigurationError
+from fleet_workers.agents import AgentCatalogue, load_catalogue
+from fleet_workers.broker.postman import Postman
+from fleet_workers.controller.execution import Executor, Limits
+from fleet_workers.controller.loop import Ports
+from fleet_workers.memory.session import SessionMemory
+from fleet_workers.models.gateway import Gateway
+from fleet_workers.resilience.breakers import Breakers
+from fleet_workers.settings import Settings
+from fleet_workers.store.engine import open_engine, store_errors
+from fleet_workers.store.leases import LeaseKeeper
+from fleet_workers.store.migrate import check_version
+from fleet_workers.tools.runtime import ToolRuntime
+
+_REDIS_TIMEOUT_SECONDS = 2.0  # session memory is a help; a task does not wait long for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """What every process of the fleet needs: the store, the agents and the way to the broker."""
+
+    settings: Settings
+    engine: Engine
+    catalogue: AgentCatalogue
+    postman: Postman
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerParts:
+    """What a worker process needs beyond that. Set `draining` to hand tasks back."""
+
+    core: Core
+    executor: Executor
+    draining: Event
+
+
+@contextmanager
+def open_core(settings: Settings, *, application: str) -> Iterator[Core]:
+    """Open the store and the broker, and close them in the end.
+
+    Raises:
+        ConfigurationError: An agent is wrong, or the store's version is another.
+        Unavailable: The store is away.
+    """
+    catalogue = load_catalogue(settings.agents_path)
+    engine = open_engine(
+        settings.sqlalchemy_url, connections=settings.store_connections, application=application
+    )
+    try:
+        with store_errors(), engine.connect() as connection:
+            check_version(connection)
+        postman = Postman(engine, settings.broker_url)
+        try:
+            yield Core(settings=settings, engine=engine, catalogue=catalogue, postman=postman)
+        finally:
+            postman.close()
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def open_worker(core: Core) -> Iterator[WorkerParts]:
+    """Open what a worker works with, and close it in the end."""
+    settings = core.settings
+    breakers = Breakers()
+    draining = Event()
+    gateway = _gateway(settings, breakers)
+    tools = ToolRuntime(breakers=breakers, environment=os.environ)
+    client = redis.Redis.from_url(
+        settings.redis_url,
+        socket_timeout=_REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=_REDIS_TIMEOUT_SECONDS,
+    )
+    memory = SessionMemory(client)
+    leases = LeaseKeeper(core.engine, lease=settings.lease, every=settings.lease_renewal)
+    executor = Executor(
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+        engine=core.engine,
+        catalogue=core.catalogue,
+        ports=Ports(
+            model=gateway,
+            tools=tools,
+            recall=memory.recall,
+            model_timeout_seconds=settings.model_timeout.total_seconds(),
+            is_draining=draining.is_set,
+        ),
+        leases=leases,
+        send=core.postman.send,
+        remember=memory.remember,
+        limits=Limits(
+            lease=settings.lease,
+            max_deliveries=settings.max_deliveries,
+            max_attempts=settings.max_attempts,
+            retry_cap=settings.retry_cap,
+        ),
+    )
+    leases.start()
+    try:
+        yield WorkerParts(core=core, executor=executor, draining=draining)
+    finally:
+        leases.stop()
+        tools.close()
+        gateway.close()
+        client.close()
+
+
+def _gateway(settings: Settings, breakers: Breakers) -> Gateway:
+    if settings.model_small is None:
+        raise ConfigurationError(
+            "FLEET_MODEL_SMALL is not set: name the model that serves the small tier "
+            "(FLEET_MODEL_MEDIUM and FLEET_MODEL_LARGE fall back on it)."
+        )
+    if settings.openai_api_key is None:
+        raise ConfigurationError(
+            "OPENAI_API_KEY is not set: workers need a key for the model's endpoint "
+            "(any word, where the endpoint asks for none)."
+        )
+    models = {
+        "small": settings.model_small,
+        "medium": settings.model_medium or settings.model_small,
+        "large": settings.model_large or settings.model_medium or settings.model_small,
+    }
+    return Gateway(
+        base_url=settings.openai_base_url,
+        api_key=settings.openai_api_key.get_secret_value(),
+        models=models,
+        breakers=breakers,
+    )

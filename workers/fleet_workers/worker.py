@@ -1,0 +1,60 @@
+"""Runs a worker process: one pool of slots for one or more agents, until it is told to stop."""
+
+from pathlib import Path
+
+import structlog
+from celery import signals
+
+from fleet_contracts.envelope import AUTO_AGENT
+from fleet_workers.app import app, consumed_queues
+from fleet_workers.settings import Settings
+from fleet_workers.tasks import consumer_class, register_tasks
+from fleet_workers.wiring import open_core, open_worker
+
+log = structlog.get_logger()
+
+
+def run_worker(settings: Settings, agents: tuple[str, ...], *, slots: int) -> None:
+    """Consume the queues of `agents` with `slots` tasks at once; returns after a stop signal.
+
+    Raises:
+        UnknownAgent: No agent of that name is installed.
+        ConfigurationError: A setting or an agent's folder is wrong.
+        Unavailable: The store is away.
+    """
+    with open_core(settings, application=f"worker {' '.join(agents)}") as core:
+        for agent in agents:
+            if agent != AUTO_AGENT:
+                core.catalogue.get(agent)
+        core.postman.declare(agents)
+        with open_worker(core) as parts:
+            register_tasks(app, parts, agents)
+            app.conf.task_queues = consumed_queues(agents)
+            app.conf.worker_consumer = consumer_class(parts)
+
+            @signals.worker_shutting_down.connect(weak=False)
+            def _drain(**_details: object) -> None:
+                parts.draining.set()
+
+            @signals.worker_ready.connect(weak=False)
+            def _ready(**_details: object) -> None:
+                announce_ready(settings.ready_file)
+                log.info("worker.ready", agents=agents, slots=slots)
+
+            app.Worker(
+                pool="threads",
+                concurrency=slots,
+                hostname=f"{agents[0]}@%h",
+                loglevel=settings.log_level,
+                task_events=True,
+                without_gossip=True,
+                without_mingle=True,
+                without_heartbeat=False,
+            ).start()
+
+
+def announce_ready(ready_file: Path | None) -> None:
+    """Make the file that whoever started this process waits for."""
+    if ready_file is not None:
+        ready_file.parent.mkdir(parents=True, exist_ok=True)
+        ready_file.touch()
