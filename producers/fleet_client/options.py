@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from hashlib import sha256
 from typing import Any, Literal, Required, TypedDict
-from uuid import UUID
 
 from fleet_contracts.envelope import Priority, TaskEnvelope, build_envelope
 from fleet_contracts.errors import InvalidInput
@@ -64,6 +62,8 @@ def body_for_http(
     body = _build(text, options, tenant=tenant or _TENANT_OF_THE_KEY).to_dict()
     if tenant is None:
         del body["tenant"]
+        if body["idempotency_key"] is not None:
+            del body["id"]  # it follows from tenant and key
     return body
 
 
@@ -87,19 +87,4 @@ def split_item(item: object) -> tuple[object, dict[str, Any]]:
 
 
 def _build(text: object, options: Mapping[str, Any], *, tenant: str) -> TaskEnvelope:
-    fields = {**options, "tenant": tenant, "input": text}
-    key = options.get("idempotency_key")
-    if isinstance(key, str) and tenant != _TENANT_OF_THE_KEY:
-        fields["id"] = _id_of_key(tenant, key)
-    return build_envelope(**fields)
-
-
-def _id_of_key(tenant: str, key: str) -> UUID:
-    """Derive the task id from the key (UUIDv8, RFC 9562, section 5.8).
-
-    A broker gives no answer, so a second submit learns only in this way which task it repeats.
-    """
-    digest = sha256(f"{tenant}\0{key}".encode(errors="replace")).digest()
-    number = int.from_bytes(digest[:16], "big")
-    version_and_variant = (0xF << 76) | (0b11 << 62)
-    return UUID(int=(number & ~version_and_variant) | (0x8 << 76) | (0b10 << 62))
+    return build_envelope(**{**options, "tenant": tenant, "input": text})

@@ -88,6 +88,19 @@ class TaskEnvelope(BaseModel):
             raise ValueError("is blank: send the customer's words")
         return text
 
+    @field_validator("data")
+    @classmethod
+    def _data_is_json(cls, data: dict[str, Any]) -> dict[str, Any]:
+        try:
+            # Read back, so that producer and worker hold the same: lists for tuples, text for keys.
+            copy: dict[str, Any] = json.loads(json.dumps(data, allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(
+                f"is not JSON ({error}): send objects, lists, texts, finite numbers, true, false "
+                "and null"
+            ) from error
+        return copy
+
     @model_validator(mode="after")
     def _id_follows_from_key(self) -> Self:
         if self.idempotency_key and self.id != task_id_for_key(self.tenant, self.idempotency_key):
@@ -142,19 +155,14 @@ def parse_envelope(payload: object) -> TaskEnvelope:
         _check_size(len(payload.encode(errors="replace") if isinstance(payload, str) else payload))
         try:
             payload = json.loads(payload)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidEnvelope(
                 f"The envelope is not JSON ({error}): send a JSON object."
             ) from error
     if not isinstance(payload, dict):
         raise InvalidEnvelope(f"The envelope is a {type(payload).__name__}: send a JSON object.")
-    version = payload.get("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION or isinstance(version, bool):
-        raise InvalidEnvelope(
-            f"schema_version {version!r} is not known here: send version {SCHEMA_VERSION}, "
-            "or upgrade the workers before the producers."
-        )
     try:
+        _check_version(payload.get("schema_version", SCHEMA_VERSION))
         envelope = TaskEnvelope.model_validate(payload)
         envelope.to_json()
     except ValidationError as error:
@@ -167,6 +175,14 @@ def parse_envelope(payload: object) -> TaskEnvelope:
 def build_envelope(**fields: Any) -> TaskEnvelope:
     """Make an envelope from keyword arguments, with the errors of `parse_envelope`."""
     return parse_envelope({name: value for name, value in fields.items() if value is not None})
+
+
+def _check_version(version: object) -> None:
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        raise InvalidEnvelope(
+            f"schema_version {version!r} is not known here: send version {SCHEMA_VERSION}, "
+            "or upgrade the workers before the producers."
+        )
 
 
 def _check_size(size: int) -> None:
@@ -194,6 +210,8 @@ def _texts(value: object, place: str = "") -> list[tuple[str, str]]:
 def _explain(error: ValidationError) -> str:
     faults = []
     for fault in error.errors(include_url=False, include_input=False):
+        if fault["type"] == "default_factory_not_called":
+            continue  # the id follows from a field that has a fault of its own
         place = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             faults.append(f"{place} is not a field of an envelope: put it under data or metadata")

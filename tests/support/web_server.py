@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import httpx2
 import uvicorn
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, func, select, text
 
 from fleet_contracts.envelope import build_envelope
 from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
@@ -21,10 +21,9 @@ from fleet_workers.store.engine import open_engine
 from fleet_workers.store.journal import StepKind, StoredJournal, Usage
 from fleet_workers.store.outbox import Letter
 from fleet_workers.store.reviews import ReviewItem
+from fleet_workers.store.tables import metadata
 from fleet_workers.store.tasks import Claim
 from fleet_workers.web import WebResources, create_app
-
-TABLES = "tasks, steps, reviews, dead_letters, outbox, tenants, api_keys"
 
 
 @dataclass
@@ -50,8 +49,9 @@ class Site:
         return client
 
     def count(self, table: str) -> int:
+        query = select(func.count()).select_from(metadata.tables[table])
         with self.engine.begin() as connection:
-            return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+            return connection.execute(query).scalar_one()
 
     def claimed(self, agent: str = "billing", tenant: str = "acme", **fields: object) -> Claim:
         """A task that a worker holds."""
@@ -129,7 +129,7 @@ def running_site(database_url: str) -> Iterator[Site]:
 def empty_store(site: Site) -> None:
     """Begin again with two tenants and nothing else."""
     with site.engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {TABLES}"))
+        connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)}"))
         for tenant in ("acme", "globex"):
             add_tenant(connection, tenant)
     site.published.clear()

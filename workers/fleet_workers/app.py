@@ -51,9 +51,7 @@ def celery_settings() -> dict[str, Any]:
     }
 
 
-def route_task(
-    name: str, _args: Any, _kwargs: Any, _options: Any, task: Any = None, **_more: Any
-) -> dict[str, str] | None:
+def route_task(name: str, *_call: Any, **_details: Any) -> dict[str, str] | None:
     """An agent's task goes to the exchange under its own name, which is its queue's name."""
     if name.startswith(agent_address("")):
         return {"exchange": AGENTS.name, "exchange_type": "topic", "routing_key": name}

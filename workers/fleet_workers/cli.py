@@ -2,6 +2,8 @@
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Annotated
@@ -10,6 +12,7 @@ import typer
 import uvicorn
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import Connection
 
 from fleet_contracts.errors import FleetError
 from fleet_workers.agents import load_catalogue
@@ -62,6 +65,16 @@ def _settings() -> Settings:
     settings = load_settings()
     configure_logs(settings.log_level, settings.log_format)
     return settings
+
+
+@contextmanager
+def _store() -> Iterator[Connection]:
+    with (
+        open_core(load_settings(), application="fleetctl") as core,
+        store_errors(),
+        core.engine.begin() as connection,
+    ):
+        yield connection
 
 
 @cli.command()
@@ -127,19 +140,17 @@ def db_upgrade() -> None:
 @tenants_cli.command("add")
 def tenants_add(name: str) -> None:
     """Let a tenant's tasks in."""
-    with open_core(load_settings(), application="fleetctl") as core:
-        with store_errors(), core.engine.begin() as connection:
-            added = accounts.add_tenant(connection, name)
+    with _store() as connection:
+        added = accounts.add_tenant(connection, name)
     console.print(f"Tenant {name} {'added' if added else 'was there already'}.")
 
 
 @tenants_cli.command("list")
 def tenants_list() -> None:
     """Print the names of all tenants."""
-    with open_core(load_settings(), application="fleetctl") as core:
-        with store_errors(), core.engine.begin() as connection:
-            for name in accounts.tenant_names(connection):
-                console.print(name)
+    with _store() as connection:
+        for name in accounts.tenant_names(connection):
+            console.print(name)
 
 
 @keys_cli.command("create")
@@ -195,11 +206,10 @@ def tools_list() -> None:
 def reviews_list(limit: int = 50) -> None:
     """Print what waits for a person, oldest first."""
     table = Table("id", "tenant", "agent", "kind", "reason", "since")
-    with open_core(load_settings(), application="fleetctl") as core:
-        with store_errors(), core.engine.begin() as connection:
-            for item in reviews.waiting(connection, tenant=None, limit=limit):
-                since = item.created_at.isoformat(timespec="seconds")
-                table.add_row(str(item.id), item.tenant, item.agent, item.kind, item.reason, since)
+    with _store() as connection:
+        for item in reviews.waiting(connection, tenant=None, limit=limit):
+            since = item.created_at.isoformat(timespec="seconds")
+            table.add_row(str(item.id), item.tenant, item.agent, item.kind, item.reason, since)
     console.print(table)
 
 
@@ -207,17 +217,16 @@ def reviews_list(limit: int = 50) -> None:
 def dead_list(limit: int = 50) -> None:
     """Print what the fleet gave up, newest first."""
     table = Table("id", "task", "tenant", "agent", "reason", "error")
-    with open_core(load_settings(), application="fleetctl") as core:
-        with store_errors(), core.engine.begin() as connection:
-            for letter in dead_letters.unsettled(connection, limit=limit):
-                table.add_row(
-                    str(letter.id),
-                    str(letter.task_id or ""),
-                    letter.tenant or "",
-                    letter.agent or "",
-                    letter.reason,
-                    letter.error,
-                )
+    with _store() as connection:
+        for letter in dead_letters.unsettled(connection, limit=limit):
+            table.add_row(
+                str(letter.id),
+                str(letter.task_id or ""),
+                letter.tenant or "",
+                letter.agent or "",
+                letter.reason,
+                letter.error,
+            )
     console.print(table)
 
 

@@ -51,44 +51,55 @@ def until_stored(parts: WorkerParts, write: Any) -> None:
             return
 
 
-def consumer_class(parts: WorkerParts) -> type[Consumer]:
+class FleetConsumer(Consumer):
     """Celery's consumer, with every message that it would drop put among the dead letters."""
 
-    class FleetConsumer(Consumer):  # type: ignore[misc] # celery's stubs leave it untyped
-        def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
-            handle = super().create_task_handler(*args, **kwargs)
+    parts: WorkerParts
 
-            def handle_anything(message: Message) -> Any:
-                try:
-                    return handle(message)
-                except (AttributeError, KeyError, TypeError, ValueError) as error:
-                    return self.bury(message, InvalidEnvelope(f"Not a task message: {error!r}."))
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
+        """Celery's handler, made to outlive messages of any shape."""
+        handle = super().create_task_handler(*args, **kwargs)
 
-            return handle_anything
-
-        def on_unknown_message(self, body: Any, message: Message) -> None:  # noqa: ARG002 celery's signature
-            text = "Not a task message: it lacks the headers of Celery's protocol."
-            self.bury(message, InvalidEnvelope(text))
-
-        def on_unknown_task(self, body: Any, message: Message, exc: Exception) -> None:  # noqa: ARG002 as above
-            name = message.headers.get("task") if message.headers else None
-            self.bury(message, UnknownAgent(f"This pool does not serve {name!r}."))
-
-        def on_invalid_task(self, body: Any, message: Message, exc: Exception) -> None:  # noqa: ARG002 as above
-            self.bury(message, InvalidEnvelope(f"Not a task message: {exc}."))
-
-        def on_decode_error(self, message: Message, exc: Exception) -> None:
-            self.bury(message, InvalidEnvelope(f"The message cannot be decoded: {exc}."))
-
-        def bury(self, message: Message, error: FleetError) -> None:
-            body = message.body
-            text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
-            queue = (message.delivery_info or {}).get("routing_key", "")
+        def handle_anything(message: Message) -> Any:
             try:
-                until_stored(parts, lambda: parts.executor.bury_message(text, error, queue=queue))
-            except Reject:
-                message.requeue()
-            else:
-                message.ack()
+                return handle(message)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                return self.bury(message, InvalidEnvelope(f"Not a task message: {error!r}."))
 
-    return FleetConsumer
+        return handle_anything
+
+    def on_unknown_message(self, body: Any, message: Message) -> None:  # noqa: ARG002 celery's signature
+        """A message without the headers of a task."""
+        text = "Not a task message: it lacks the headers of Celery's protocol."
+        self.bury(message, InvalidEnvelope(text))
+
+    def on_unknown_task(self, body: Any, message: Message, exc: Exception) -> None:  # noqa: ARG002 as above
+        """A task that this pool does not have."""
+        name = message.headers.get("task") if message.headers else None
+        self.bury(message, UnknownAgent(f"This pool does not serve {name!r}."))
+
+    def on_invalid_task(self, body: Any, message: Message, exc: Exception) -> None:  # noqa: ARG002 as above
+        """A task with a header or content type that Celery does not accept."""
+        self.bury(message, InvalidEnvelope(f"Not a task message: {exc}."))
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """A body that is not what its content type says."""
+        self.bury(message, InvalidEnvelope(f"The message cannot be decoded: {exc}."))
+
+    def bury(self, message: Message, error: FleetError) -> None:
+        """Store a message as a dead letter, then let the broker forget it."""
+        body = message.body
+        text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
+        queue = (message.delivery_info or {}).get("routing_key", "")
+        executor = self.parts.executor
+        try:
+            until_stored(self.parts, lambda: executor.bury_message(text, error, queue=queue))
+        except Reject:
+            message.requeue()
+        else:
+            message.ack()
+
+
+def consumer_class(parts: WorkerParts) -> type[Consumer]:
+    """The consumer of one worker process."""
+    return type("BoundFleetConsumer", (FleetConsumer,), {"parts": parts})

@@ -13,8 +13,9 @@ from sqlalchemy import Engine
 from fleet_contracts.errors import ConfigurationError
 from fleet_workers.agents import AgentCatalogue, load_catalogue
 from fleet_workers.broker.postman import Postman
-from fleet_workers.controller.execution import Executor, Limits
+from fleet_workers.controller.execution import Executor
 from fleet_workers.controller.loop import Ports
+from fleet_workers.controller.settlement import Settlement
 from fleet_workers.memory.session import SessionMemory
 from fleet_workers.models.gateway import Gateway
 from fleet_workers.resilience.breakers import Breakers
@@ -97,14 +98,15 @@ def open_worker(core: Core) -> Iterator[WorkerParts]:
             is_draining=draining.is_set,
         ),
         leases=leases,
-        send=core.postman.send,
-        remember=memory.remember,
-        limits=Limits(
-            lease=settings.lease,
-            max_deliveries=settings.max_deliveries,
+        settlement=Settlement(
+            catalogue=core.catalogue,
+            send=core.postman.send,
+            remember=memory.remember,
             max_attempts=settings.max_attempts,
             retry_cap=settings.retry_cap,
         ),
+        lease=settings.lease,
+        max_deliveries=settings.max_deliveries,
     )
     leases.start()
     try:

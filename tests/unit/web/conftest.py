@@ -1,8 +1,9 @@
-"""One database and one web process for all tests of the web; each test begins with an empty store."""
+"""One database and one web process for all tests here; each begins with an empty store."""
 
 from collections.abc import Iterator
 
 import pytest
+
 from support.databases import temporary_database
 from support.web_server import Site, empty_store, running_site
 

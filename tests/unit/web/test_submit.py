@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
-from support.web_server import Site
 
 from fleet_contracts.envelope import MAX_ENVELOPE_BYTES, build_envelope
 from fleet_workers.store import tasks
+from support.web_server import Site
 
 TASK = {"agent": "billing", "input": "Why was I charged twice?"}
 

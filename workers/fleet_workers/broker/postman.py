@@ -62,7 +62,7 @@ class Postman:
 
     def close(self) -> None:
         """Close all connections."""
-        self._producers.force_close_all()
+        self._producers.force_close_all()  # type: ignore[attr-defined] # kombu-stubs lack it
         self._connection.release()
 
     def _publish(self, letter: Letter) -> None:

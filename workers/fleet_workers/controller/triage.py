@@ -8,7 +8,7 @@ from fleet_contracts.outcome import ReviewKind
 from fleet_workers.agents import AgentCatalogue, AgentRelease
 from fleet_workers.controller.conversation import user_text
 from fleet_workers.controller.decision import AskModel, CheckInbound, Decision, Park, Reroute
-from fleet_workers.controller.plan import parse_arguments, plans
+from fleet_workers.controller.plan import Plan, parse_arguments, plans
 from fleet_workers.models.control import CONTROL_SCHEMAS, HAND_OVER
 from fleet_workers.store.journal import Step, StepKind
 
@@ -39,7 +39,10 @@ def decide_triage(
             tools=_tools(catalogue),
             tier="small",
         )
-    plan = finished[-1]
+    return _read_choice(catalogue, finished[-1])
+
+
+def _read_choice(catalogue: AgentCatalogue, plan: Plan) -> Decision:
     if not plan.calls:
         return _unclear("The model chose no agent.", plan.text)
     call = plan.calls[0]

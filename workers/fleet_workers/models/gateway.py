@@ -125,22 +125,25 @@ def _read(completion: ChatCompletion, model: str, seconds: float) -> ChatReply:
 
 
 def _classed(error: openai.OpenAIError, address: object, model: str) -> FleetError:
-    if isinstance(error, openai.APITimeoutError):
-        return TimedOut(f"{model} at {address} did not answer in time.")
-    if isinstance(error, openai.APIConnectionError):
-        return Unavailable(f"{model} at {address} cannot be reached: check OPENAI_BASE_URL.")
-    if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
-        return ConfigurationError(f"{address} refuses the key: check OPENAI_API_KEY.")
-    if isinstance(error, openai.NotFoundError):
-        return ConfigurationError(f"{address} has no model {model}: check FLEET_MODEL_….")
-    if isinstance(error, openai.RateLimitError | openai.InternalServerError):
-        return Unavailable(
-            f"{model} at {address} answered {error.status_code}.",
-            retry_after_seconds=_retry_after(error.response.headers),
-        )
-    if isinstance(error, openai.APIStatusError):
-        return PermanentError(f"{model} refused the request: {error.message}")
-    return Unavailable(f"{model} at {address} answered nonsense: {error}.")
+    match error:
+        case openai.APITimeoutError():
+            found: FleetError = TimedOut(f"{model} at {address} did not answer in time.")
+        case openai.APIConnectionError():
+            found = Unavailable(f"{model} at {address} cannot be reached: check OPENAI_BASE_URL.")
+        case openai.AuthenticationError() | openai.PermissionDeniedError():
+            found = ConfigurationError(f"{address} refuses the key: check OPENAI_API_KEY.")
+        case openai.NotFoundError():
+            found = ConfigurationError(f"{address} has no model {model}: check FLEET_MODEL_….")
+        case openai.RateLimitError() | openai.InternalServerError():
+            found = Unavailable(
+                f"{model} at {address} answered {error.status_code}.",
+                retry_after_seconds=_retry_after(error.response.headers),
+            )
+        case openai.APIStatusError():
+            found = PermanentError(f"{model} refused the request: {error.message}")
+        case _:
+            found = Unavailable(f"{model} at {address} answered nonsense: {error}.")
+    return found
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

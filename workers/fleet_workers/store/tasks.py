@@ -4,18 +4,18 @@ All functions work inside the caller's transaction. Writes of a worker name the 
 claim raised and fail with `LeaseLost` once a newer claim exists.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, and_, func, literal, or_, select, update
+from sqlalchemy import Connection, and_, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from fleet_contracts.envelope import TaskEnvelope
 from fleet_contracts.errors import Conflict, LeaseLost
-from fleet_contracts.outcome import Outcome, TaskView
+from fleet_contracts.outcome import Outcome
 from fleet_contracts.states import OPEN_STATES, TaskState
 from fleet_workers.store.tables import tasks
 
@@ -255,63 +255,3 @@ def wake_up(connection: Connection, task_id: UUID) -> WakeUp:
         select(tasks.c.envelope, tasks.c.agent, tasks.c.traceparent).where(tasks.c.id == task_id)
     ).one()
     return WakeUp(envelope=row.envelope, agent=row.agent, traceparent=row.traceparent)
-
-
-def view(connection: Connection, task_id: UUID, *, tenant: str | None) -> TaskView | None:
-    """One task as its producer sees it; None in another tenant. `tenant=None` sees all."""
-    query = select(*_VIEW_COLUMNS).where(tasks.c.id == task_id)
-    if tenant is not None:
-        query = query.where(tasks.c.tenant == tenant)
-    row = connection.execute(query).one_or_none()
-    return _view(row) if row is not None else None
-
-
-def recent(
-    connection: Connection,
-    *,
-    tenant: str | None,
-    states: Iterable[TaskState] = (),
-    limit: int = 50,
-) -> list[TaskView]:
-    """The newest tasks first, optionally in some states only."""
-    query = select(*_VIEW_COLUMNS).order_by(tasks.c.created_at.desc()).limit(limit)
-    if tenant is not None:
-        query = query.where(tasks.c.tenant == tenant)
-    if wanted := list(states):
-        query = query.where(tasks.c.state.in_(wanted))
-    return [_view(row) for row in connection.execute(query)]
-
-
-def count_by_state(connection: Connection, *, tenant: str | None) -> dict[tuple[str, str], int]:
-    """Number of tasks by agent and state."""
-    query = select(tasks.c.agent, tasks.c.state, func.count()).group_by(
-        tasks.c.agent, tasks.c.state
-    )
-    if tenant is not None:
-        query = query.where(tasks.c.tenant == tenant)
-    return {(row[0], row[1]): row[2] for row in connection.execute(query)}
-
-
-_VIEW_COLUMNS = (
-    tasks.c.id,
-    tasks.c.tenant,
-    tasks.c.agent,
-    tasks.c.requested_agent,
-    tasks.c.release,
-    tasks.c.state,
-    tasks.c.customer,
-    tasks.c.session_id,
-    tasks.c.attempts,
-    tasks.c.due_at,
-    tasks.c.deadline,
-    tasks.c.created_at,
-    tasks.c.started_at,
-    tasks.c.finished_at,
-    tasks.c.outcome,
-    tasks.c.last_error,
-    tasks.c.envelope["metadata"].label("metadata"),
-)
-
-
-def _view(row: Row[*tuple[Any, ...]]) -> TaskView:
-    return TaskView.model_validate(dict(row._mapping))  # noqa: SLF001 the documented way to a dict

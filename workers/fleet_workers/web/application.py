@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from fleet_contracts.errors import FleetError
@@ -41,6 +41,7 @@ def create_app(resources: WebResources) -> FastAPI:
         app.include_router(router)
     app.mount("/console/static", StaticFiles(directory=STATIC_FOLDER), name="static")
     app.include_router(console_router)
+    app.add_route("/", lambda _: RedirectResponse("/console"))
     app.add_middleware(SecurityHeaders)
     app.add_exception_handler(SignInNeeded, answer_console_error)
     app.add_exception_handler(FleetError, _or_page(problems.answer_fleet_error))

@@ -22,8 +22,8 @@ from fleet_workers.embedded.offline_model.replies import (
 )
 from fleet_workers.embedded.offline_model.schemas import Parameter, ToolSpec
 from fleet_workers.embedded.offline_model.texts import is_free_text
-from fleet_workers.embedded.offline_model.wishes import Wish, find_wishes
 from fleet_workers.embedded.offline_model.vocabulary import VAGUE_WORDS
+from fleet_workers.embedded.offline_model.wishes import Wish, find_wishes
 from fleet_workers.models.control import ANSWER, ASK_CUSTOMER, HAND_OVER
 
 _MAX_CHAIN: Final = 2

@@ -136,9 +136,7 @@ def ask_for(spec: ToolSpec, missing: Sequence[Parameter]) -> str:
 def ask_which(spec: ToolSpec, candidates: Sequence[Record]) -> str:
     """A question that lets the customer choose among records."""
     lines = "\n".join(f"- {describe_record(record)}" for record in candidates[:5])
-    return (
-        f"{_purpose(spec)} I need to know which one you mean. I see:\n{lines}\nWhich one is it?"
-    )
+    return f"{_purpose(spec)} I need to know which one you mean. I see:\n{lines}\nWhich one is it?"
 
 
 def offer(spec: ToolSpec) -> str:

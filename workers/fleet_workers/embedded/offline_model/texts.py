@@ -9,11 +9,10 @@ from fleet_workers.embedded.offline_model.schemas import Parameter
 from fleet_workers.embedded.offline_model.vocabulary import STOP_WORDS
 
 _QUERY_WORDS: Final = frozenset(
-    "query question search text q topic keywords keyword term terms prompt symptom symptoms".split()
+    ["query", "question", "search", "text", "q", "topic", "keywords", "keyword", "term", "terms", "prompt", "symptom", "symptoms"]
 )
 _TELLING_WORDS: Final = frozenset(
-    "description reason details detail message note notes comment comments body content explanation "
-    "problem issue complaint feedback request remark remarks context justification".split()
+    ["description", "reason", "details", "detail", "message", "note", "notes", "comment", "comments", "body", "content", "explanation", "problem", "issue", "complaint", "feedback", "request", "remark", "remarks", "context", "justification"]
 )
 _TITLE_WORDS: Final = frozenset({"title", "subject", "summary", "headline", "topic"})
 _NAMING_WORDS: Final = frozenset({"name", "label", "called"})

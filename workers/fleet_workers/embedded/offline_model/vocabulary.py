@@ -182,10 +182,10 @@ VAGUE_WORDS: Final = _words(
 NUMBER_WORDS: Final = {
     word: number
     for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve".split()
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
     )
 }
 MONTHS: Final = tuple(
-    "january february march april may june july august september october november december".split()
+    ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
 )
-WEEKDAYS: Final = tuple("monday tuesday wednesday thursday friday saturday sunday".split())
+WEEKDAYS: Final = tuple(["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"])

@@ -7,7 +7,6 @@ from enum import Enum
 from typing import Final
 
 from fleet_workers.embedded.offline_model.language import (
-    fold,
     is_misspelling,
     same_meaning,
     stem,

@@ -11,7 +11,7 @@ from starlette.background import BackgroundTask
 
 from fleet_contracts.errors import InvalidInput
 from fleet_contracts.states import TaskState
-from fleet_workers.store import tasks
+from fleet_workers.store import views
 from fleet_workers.web.access import Submitter
 from fleet_workers.web.bodies import (
     MAX_BULK_BODY_BYTES,
@@ -133,5 +133,5 @@ def submit_tasks(
 
 def _state_now(resources: WebResources, task_id: UUID) -> TaskState:
     with resources.transaction() as connection:
-        view = tasks.view(connection, task_id, tenant=None)
+        view = views.view(connection, task_id, tenant=None)
     return view.state if view else TaskState.QUEUED

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from fleet_contracts.errors import UnknownTask
 from fleet_contracts.outcome import TaskView
 from fleet_contracts.states import TaskState
-from fleet_workers.store import tasks
+from fleet_workers.store import tasks, views
 from fleet_workers.store.accounts import KeyHolder
 from fleet_workers.store.journal import Step, StepKind, StepState, read_steps
 from fleet_workers.web.access import Submitter, TaskReader
@@ -72,7 +72,7 @@ def list_tasks(
 ) -> TaskList:
     """The newest tasks of the key's tenant."""
     with resources.transaction() as connection:
-        found = tasks.recent(connection, tenant=holder.sees, states=state or (), limit=limit)
+        found = views.recent(connection, tenant=holder.sees, states=state or (), limit=limit)
     return TaskList(tasks=found)
 
 
@@ -126,7 +126,7 @@ def find_task(resources: WebResources, holder: KeyHolder, task_id: UUID) -> Task
         Unavailable: The store is away.
     """
     with resources.transaction() as connection:
-        view = tasks.view(connection, task_id, tenant=holder.sees)
+        view = views.view(connection, task_id, tenant=holder.sees)
     if view is None:
         raise UnknownTask(f"No task {task_id} is known to this key.")
     return view

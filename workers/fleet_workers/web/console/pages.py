@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from fleet_contracts.states import TaskState
-from fleet_workers.store import dead_letters, reviews, tasks
+from fleet_workers.store import dead_letters, reviews, views
 from fleet_workers.store.journal import read_steps
 from fleet_workers.web.api.agents import agent_views
 from fleet_workers.web.api.reviews import find_review
@@ -30,7 +30,7 @@ def show_overview(request: Request, resources: Resources, holder: Visitor) -> Re
     """What the fleet does now, at a glance."""
     figures = read_figures(resources, tenant=holder.sees)
     with resources.transaction() as connection:
-        newest = tasks.recent(connection, tenant=holder.sees, limit=_ROWS_AT_A_GLANCE)
+        newest = views.recent(connection, tenant=holder.sees, limit=_ROWS_AT_A_GLANCE)
         waiting = reviews.waiting(connection, tenant=holder.sees, limit=5)
         letters = dead_letters.unsettled(connection, tenant=holder.sees, limit=5)
     return page(
@@ -55,7 +55,7 @@ def show_tasks(
 ) -> Response:
     """The newest tasks, optionally in one state."""
     with resources.transaction() as connection:
-        found = tasks.recent(
+        found = views.recent(
             connection, tenant=holder.sees, states=[state] if state else [], limit=_ROWS
         )
     return page(
@@ -75,7 +75,7 @@ def show_task(request: Request, resources: Resources, holder: Visitor, task_id: 
     view = find_task(resources, holder, task_id)
     with resources.transaction() as connection:
         steps = read_steps(connection, task_id)
-        envelope = tasks.envelope_of(connection, task_id) or {}
+        envelope = views.envelope_of(connection, task_id) or {}
         items = reviews.of_task(connection, task_id)
     return page(
         request,

@@ -12,6 +12,10 @@ from fleet_workers.store.journal import Step, StepKind, StepState
 Tone = Literal["good", "bad", "wait", "quiet"]
 
 _VERDICTS = frozenset({StepKind.GATE, StepKind.INBOUND, StepKind.CONFIDENCE})
+_RULINGS: Mapping[str, tuple[Tone, str]] = {
+    "pass": ("good", "passed"),
+    "review": ("wait", "asks a person"),
+}
 _OFFLINE_PREFIX = "offline-"
 
 
@@ -73,18 +77,14 @@ def _entry(step: Step) -> Entry:
 
 
 def _standing(step: Step) -> tuple[Tone, str]:
+    result = step.result or {}
     if step.state is StepState.STARTED:
         return "wait", "started"
-    result = step.result or {}
     if step.kind is StepKind.FAILURE or "error" in result:
         return "bad", "failed"
-    if step.kind is StepKind.GATE:
-        ruling = _text(result.get("ruling"))
-        if ruling == "pass":
-            return "good", "passed"
-        return ("wait", "asks a person") if ruling == "review" else ("bad", "refused")
-    if step.kind is StepKind.REVIEW:
-        return "wait", "asks a person"
+    if step.kind in {StepKind.GATE, StepKind.REVIEW}:
+        ruling = "review" if step.kind is StepKind.REVIEW else _text(result.get("ruling"))
+        return _RULINGS.get(ruling, ("bad", "refused"))
     if result.get("signals"):
         return "wait", "suspicious"
     return ("quiet", "noted") if step.kind in _VERDICTS else ("good", "done")
