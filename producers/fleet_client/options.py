@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, Required, TypedDict
 
-from fleet_contracts.envelope import Priority, TaskEnvelope, build_envelope
+from fleet_contracts.envelope import Priority, TaskEnvelope, parse_envelope
 from fleet_contracts.errors import InvalidInput
 
 
@@ -87,4 +87,5 @@ def split_item(item: object) -> tuple[object, dict[str, Any]]:
 
 
 def _build(text: object, options: Mapping[str, Any], *, tenant: str) -> TaskEnvelope:
-    return build_envelope(**{**options, "tenant": tenant, "input": text})
+    given = {name: value for name, value in options.items() if value is not None}
+    return parse_envelope({**given, "tenant": tenant, "input": text})

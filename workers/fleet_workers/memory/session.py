@@ -1,12 +1,15 @@
 """The last turns of a session, in Redis. A lost memory costs context, never correctness."""
 
 import json
+from typing import Any
 
 import redis
 import structlog
 
 from fleet_contracts.envelope import TaskEnvelope
-from fleet_workers.models.messages import Message
+
+Turn = dict[str, Any]
+"""What one side said, in the form of OpenAI's chat completions: role and content."""
 
 MAX_TURNS = 20
 """Turns kept a session: ten exchanges, which a model reads for a few cents."""
@@ -21,7 +24,7 @@ class SessionMemory:
     def __init__(self, client: "redis.Redis") -> None:
         self._client = client
 
-    def recall(self, envelope: TaskEnvelope) -> list[Message]:
+    def recall(self, envelope: TaskEnvelope) -> list[Turn]:
         """The earlier turns of the envelope's session, oldest first; none where Redis is away."""
         if envelope.session_id is None:
             return []

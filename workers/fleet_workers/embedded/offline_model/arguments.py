@@ -1,24 +1,22 @@
 """Fills a tool's arguments from the customer's words, the request's data and earlier results."""
 
+# ruff: noqa: PLR2004 - lengths and weights of single rules read best where they are used
+
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
-from fleet_workers.embedded.offline_model import values
+from fleet_workers.embedded.offline_model.candidates import Reading, candidates
 from fleet_workers.embedded.offline_model.conversation import Conversation
 from fleet_workers.embedded.offline_model.language import name_words, same_meaning, stem, words
-from fleet_workers.embedded.offline_model.records import Record, choose, is_short_for, value_for
+from fleet_workers.embedded.offline_model.records import Record, choose, value_for
 from fleet_workers.embedded.offline_model.schemas import Parameter, ToolSpec, resolve_items
-from fleet_workers.embedded.offline_model.texts import is_free_text, named_value, words_for
-from fleet_workers.embedded.offline_model.validity import accept, compiled
+from fleet_workers.embedded.offline_model.texts import is_free_text
+from fleet_workers.embedded.offline_model.validity import accept
 
-_EXTRA_MATCHED: Final = re.compile(r"[^\s,;!?()\"“”]+")
 _CUSTOMER_WORDS: Final = frozenset({"customer", "user", "client", "account", "caller"})
-_MONEY_WORDS: Final = frozenset(
-    {"amount", "price", "sum", "total", "value", "cost", "usd", "eur", "cents"}
-)
 _NO: Final = re.compile(r"\b(?:no|not|don't|dont|without|never|off)\b", re.IGNORECASE)
 
 
@@ -72,16 +70,9 @@ def _find(
     given = _from_data(parameter, source.conversation.data)
     if given is not None and _usable(given, source):
         return given
-    if parameter.enum:
-        return _from_enum(parameter, source)
-    kind = parameter.type
-    if kind == "boolean":
-        return _truth(parameter, source)
-    if kind == "array":
-        return _list(parameter, source, lenient=lenient)
-    if kind == "object":
-        return _object(parameter, source, lenient=lenient)
-    if _is_customer(parameter) and source.conversation.customer:
+    if parameter.enum or parameter.type in {"boolean", "array", "object"}:
+        return _by_type(parameter, source, lenient=lenient)
+    if _is_customer(parameter):
         own = accept(parameter, source.conversation.customer)
         if own is not None:
             return own
@@ -90,9 +81,19 @@ def _find(
         if len(found) > 1 and parameter.required and _is_countable(parameter):
             filling.also = filling.also or (parameter.name, found[1:])
         return found[0]
-    if parameter.required or kind in {"integer", "number"}:
+    if parameter.required:
         return _from_records(parameter, spec, source, filling)
     return None
+
+
+def _by_type(parameter: Parameter, source: Source, *, lenient: bool) -> Any:
+    if parameter.enum:
+        return _from_enum(parameter, source)
+    if parameter.type == "boolean":
+        return _truth(parameter, source)
+    if parameter.type == "array":
+        return _list(parameter, source, lenient=lenient)
+    return _object(parameter, source, lenient=lenient)
 
 
 def _usable(value: Any, source: Source) -> bool:
@@ -184,97 +185,15 @@ def _stated(parameter: Parameter, source: Source, *, lenient: bool) -> Iterator[
     """The values that the customer's words state for an argument, the best first."""
     seen = set[Any]()
     for text in source.texts:
-        for candidate in _candidates(parameter, text, source, lenient=lenient):
+        for candidate in candidates(
+            parameter, text, Reading(today=source.today, wish=source.text, lenient=lenient)
+        ):
             value = accept(parameter, candidate)
             if value is not None and value not in seen and _usable(value, source):
                 seen.add(value)
                 yield value
         if seen:
             return
-
-
-def _candidates(parameter: Parameter, text: str, source: Source, *, lenient: bool) -> Sequence[Any]:
-    named = set(parameter.words)
-    form = parameter.schema.get("format")
-    if parameter.type in {"integer", "number"}:
-        return _number_candidates(parameter, text, named)
-    if form == "email" or named & {"email", "mail", "emails"}:
-        return values.emails(text)
-    if form == "date-time":
-        stated = values.moment(text, source.today)
-        return [stated] if stated else []
-    if form == "date" or named & {"date", "day", "month", "on", "since", "until"}:
-        return _day_candidates(parameter, text, source.today)
-    if form == "time" or "time" in named:
-        at = values.clock_time(text)
-        return [f"{at[0]:02d}:{at[1]:02d}"] if at else []
-    if parameter.type == "string" and named & _MONEY_WORDS and not parameter.is_identifier:
-        return [f"{amount:.2f}" for amount in values.amounts(text)]
-    if compiled(parameter.schema.get("pattern")) is not None:
-        return _pattern_candidates(parameter, text)
-    if parameter.is_identifier or form == "uuid":
-        return _id_candidates(parameter, text, lenient=lenient)
-    if is_free_text(parameter):
-        return [words_for(parameter, text)] if parameter.required or text == source.text else []
-    return named_value(parameter, text)
-
-
-def _number_candidates(parameter: Parameter, text: str, named: set[str]) -> Sequence[float]:
-    if named & _MONEY_WORDS:
-        sums = values.amounts(text)
-        return [amount * 100 for amount in sums] if "cents" in named else sums
-    for word in parameter.words:
-        near = re.search(
-            rf"(\d+(?:\.\d+)?)\s+{re.escape(stem(word))}|{re.escape(word)}\D{{0,6}}(\d+(?:\.\d+)?)",
-            text,
-            re.IGNORECASE,
-        )
-        if near:
-            return [float(near[1] or near[2])]
-    return values.numbers(text) if parameter.required else []
-
-
-def _day_candidates(parameter: Parameter, text: str, today: date) -> list[str]:
-    found = []
-    for named in values.days(text, today):
-        day = values.full_date(named, today)
-        if day is not None:
-            found.append(day.isoformat())
-        elif "month" in parameter.words:
-            found.append(f"{named.year or today.year}-{named.month:02d}")
-    return found
-
-
-def _pattern_candidates(parameter: Parameter, text: str) -> list[str]:
-    found = [each.strip(".'`") for each in values.identifiers(text)]
-    found += values.emails(text)
-    found += [each.strip(".':`").removesuffix("'s") for each in _EXTRA_MATCHED.findall(text)]
-    found += [*values.given_names(text), *values.capitalised(text)]
-    pattern = compiled(parameter.schema.get("pattern"))
-    loose = pattern is not None and pattern.search("with") is not None
-    if loose and not parameter.is_identifier:
-        return named_value(parameter, text)
-    return [each for each in found if not loose or any(letter.isdigit() for letter in each)]
-
-
-def _id_candidates(parameter: Parameter, text: str, *, lenient: bool) -> list[str]:
-    fitting: list[str] = []
-    unknown: list[str] = []
-    for found in values.identifiers(text):
-        letters = re.match(r"#?([A-Za-z]+)", found)
-        if letters is None or len(letters[1]) == 1:
-            fits = _stands_after(parameter, found, text)
-        else:
-            fits = any(is_short_for(letters[1], word) for word in parameter.words)
-        (fitting if fits else unknown).append(found)
-    # A bare number is taken for the id wanted only where no word says what it is the id of.
-    return fitting or (unknown if lenient else [])
-
-
-def _stands_after(parameter: Parameter, found: str, text: str) -> bool:
-    before = words(text[: text.find(found)])[-4:]
-    entity = parameter.entity
-    return any(same_meaning(stem(word), one) for word in before for one in entity)
 
 
 def _is_customer(parameter: Parameter) -> bool:
@@ -292,8 +211,6 @@ def _is_countable(parameter: Parameter) -> bool:
 
 def _from_records(parameter: Parameter, spec: ToolSpec, source: Source, filling: Filling) -> Any:
     if is_free_text(parameter):
-        return None
-    if parameter.type in {"integer", "number"} and not parameter.required:
         return None
     having: list[Record] = []
     seen = set[Any]()

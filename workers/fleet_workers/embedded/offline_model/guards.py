@@ -1,5 +1,7 @@
 """Says why a request must go to a person before any tool is thought of."""
 
+# ruff: noqa: PLR2004 - lengths and weights of single rules read best where they are used
+
 import re
 import unicodedata
 from typing import Final
@@ -13,7 +15,8 @@ from fleet_workers.embedded.offline_model.vocabulary import FOREIGN_WORDS, FUNCT
 _INJECTION: Final = re.compile(
     r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,40}\b(?:instruction|rule|prompt|guideline|"
     r"polic(?:y|ies)|restriction|everything above|previous message|safety|polic)"
-    r"|\bsystem (?:prompt|message|override)\b|\b(?:developer|debug|admin|god|maintenance|sudo|dan) mode\b"
+    r"|\bsystem (?:prompt|message|override)\b|\b(?:developer|debug|admin|god|"
+    r"maintenance|sudo|dan) mode\b"
     r"|\byou are now\b|\bact as (?:an? )?(?:admin|root|system|developer|unrestricted|supervisor)"
     r"|\bpretend (?:to be|you are|that you)\b|\bjailbreak|\bnew instructions?\s*:"
     r"|\b(?:reveal|print|show|repeat) (?:me )?(?:your|the) (?:\w+ )?(?:prompt|instructions)\b"
@@ -30,13 +33,26 @@ _OTHERS: Final = (
     r"mother|father|mom|mum|dad|son|daughter|partner|roommate|girlfriend|boyfriend|ex|competitor|"
     r"client|customer|company|person|someone|somebody|user)"
 )
+_STRANGERS: Final = (
+    r"(?:friend|wife|husband|neighbou?r|brother|sister|mother|father|mom|mum|dad|partner|roommate|"
+    r"competitor|someone else|somebody else|another (?:company|customer|client))"
+)
+_NAMED_OWNER: Final = re.compile(
+    r"\b(?:accounts?|invoices?|passwords?|workspaces?|data|subscription|login)\s+(?:of|from)\s+"
+    r"(?:the \w+ (?:at|of|from) )?(?-i:[A-Z][a-z]+ [A-Z][A-Za-z]+)",
+    re.IGNORECASE,
+)
+"""Somebody's account by the owner's name. It may be the customer's own: a person can tell."""
 _SOMEBODY_ELSE: Final = re.compile(
-    rf"\b{_OTHERS}(?:['’]s|s['’])\s+(?:\w+\s+){{0,2}}(?:{_PRIVATE})\b"
-    rf"|\b(?:someone|somebody|anyone|anybody) else['’]?s?\s+(?:\w+\s+){{0,2}}(?:{_PRIVATE})\b"
-    rf"|\b(?:other|another|different|all) (?:the )?(?:other )?(?:customer|client|person|people|compan(?:y|ies)|"
-    rf"user|tenant|organi[sz]ation|account holder)(?:['’]s|s['’]|s)?\s+(?:\w+\s+){{0,2}}(?:{_PRIVATE})\b"
+    rf"\b{_OTHERS}(?:['\u2019]s|s['\u2019])\s+(?:\w+\s+){{0,2}}(?:{_PRIVATE})\b"
+    rf"|\b(?:someone|somebody|anyone|anybody) else['\u2019]?s?\s+(?:\w+\s+){{0,2}}(?:{_PRIVATE})\b"
+    rf"|\b(?:other|another|different|all) (?:the )?(?:other )?(?:customer|client|person|"
+    rf"people|compan(?:y|ies)|user|tenant|organi[sz]ation|account holder)"
+    rf"(?:['\u2019]s|s['\u2019]|s)?\s+(?:\w+\s+){{0,2}}(?:{_PRIVATE})\b"
     rf"|\b(?:{_PRIVATE})\s+(?:of|for|belonging to|from)\s+(?:my|our|the|an?|some)?\s*"
-    rf"(?:other|another|different|all)\s+(?:customer|client|person|people|compan(?:y|ies)|user|tenant)s?\b"
+    rf"(?:other|another|different|all)\s+"
+    rf"(?:customer|client|person|people|compan(?:y|ies)|user|tenant)s?\b"
+    rf"|\b{_STRANGERS}\b.{{0,80}}\b(?:their|his|her)\s+(?:{_PRIVATE})\b"
     rf"|\b(?:account|password|subscription|invoices?)\s+(?:of|belonging to)\s+my\s+{_OTHERS}\b"
     rf"|\bon behalf of (?:another|a different) ",
     re.IGNORECASE,
@@ -50,7 +66,7 @@ def reason_to_hand_over(conversation: Conversation, tools: TermIndex) -> str | N
     text = conversation.wish
     if _INJECTION.search(text):
         return "The message tries to give me instructions that are not the customer's to give."
-    if _SOMEBODY_ELSE.search(text):
+    if _SOMEBODY_ELSE.search(text) or _NAMED_OWNER.search(text):
         return "The message is about somebody else's account or data."
     if (other := _other_customer(conversation)) is not None:
         return f"The message names {other}, who is not the customer I am serving."

@@ -1,5 +1,7 @@
 """Turns text into stems: folding, tokens, a light English stemmer, distance between words."""
 
+# ruff: noqa: PLR2004 - lengths and weights of single rules read best where they are used
+
 import re
 import unicodedata
 from functools import lru_cache
@@ -33,7 +35,7 @@ _NO_CONTENT: Final = (
 
 def fold(text: str) -> str:
     """Lower-case text without accents, apostrophes or letters drawn out for emphasis."""
-    plain = unicodedata.normalize("NFKD", text.replace("’", "'")).lower()
+    plain = unicodedata.normalize("NFKD", text.replace("\u2019", "'")).lower()
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
     return _ELONGATED.sub(r"\1\1", plain.replace("'", ""))
 

@@ -13,8 +13,9 @@ from fleet_workers.embedded.offline_model.conversation import (
     content_text,
     read_conversation,
 )
+from fleet_workers.embedded.offline_model.endings import Call
 from fleet_workers.embedded.offline_model.language import stems
-from fleet_workers.embedded.offline_model.planning import Call, Planner
+from fleet_workers.embedded.offline_model.planning import Planner
 from fleet_workers.embedded.offline_model.ranking import IndexCache, ToolIndex
 from fleet_workers.embedded.offline_model.records import records
 from fleet_workers.embedded.offline_model.schemas import ToolSpec, read_tools

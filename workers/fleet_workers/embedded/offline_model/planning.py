@@ -1,5 +1,7 @@
 """Decides the next step of an agent: the next tool call, or how the plan ends."""
 
+# ruff: noqa: PLR2004 - lengths and weights of single rules read best where they are used
+
 import json
 import re
 from collections.abc import Iterator
@@ -9,6 +11,13 @@ from typing import Any, Final
 
 from fleet_workers.embedded.offline_model.arguments import Filling, Source, fill
 from fleet_workers.embedded.offline_model.conversation import Conversation, PastCall
+from fleet_workers.embedded.offline_model.endings import (
+    Call,
+    answer,
+    ask,
+    confidence_of,
+    hand_over,
+)
 from fleet_workers.embedded.offline_model.guards import reason_to_hand_over
 from fleet_workers.embedded.offline_model.language import same_meaning, stem, stems, words
 from fleet_workers.embedded.offline_model.ranking import ToolIndex
@@ -21,15 +30,15 @@ from fleet_workers.embedded.offline_model.replies import (
     offer,
 )
 from fleet_workers.embedded.offline_model.schemas import Parameter, ToolSpec
-from fleet_workers.embedded.offline_model.texts import is_free_text
+from fleet_workers.embedded.offline_model.texts import is_free_text, is_query
 from fleet_workers.embedded.offline_model.vocabulary import VAGUE_WORDS
-from fleet_workers.embedded.offline_model.wishes import Wish, find_wishes
-from fleet_workers.models.control import ANSWER, ASK_CUSTOMER, HAND_OVER
+from fleet_workers.embedded.offline_model.wishes import Wish, asks_how, find_wishes, search_wish
 
 _MAX_CHAIN: Final = 2
 _MAX_CALLS: Final = 12
 _MAX_ATTEMPTS: Final = 2
 _UNCERTAIN: Final = 0.15
+_TELL_MORE: Final = "Could you tell me a little more about what you need?"
 _GREETING: Final = re.compile(
     r"^\W*(?:hi|hello|hey|good (?:morning|afternoon|evening)|thanks?|thank you|greetings)"
     r"(?:\W+(?:there|all|everyone|team|again|so much|a lot|very much))*\W*$",
@@ -38,14 +47,6 @@ _GREETING: Final = re.compile(
 _NOT_FOUND: Final = re.compile(
     r"not found|no such|unknown|does not exist|cannot find|no \w+ (?:with|of|called)", re.IGNORECASE
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """The tool to call next."""
-
-    name: str
-    arguments: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +76,14 @@ class Planner:
         text = self._conversation.wish
         if not text.strip() or _GREETING.match(text):
             return ask("What can I do for you?")
+        if set(stems(text)) <= _VAGUE:
+            return ask(_TELL_MORE)
         found = find_wishes(text, self._index)
         if not found:
-            return self._nothing_fits()
+            search = search_wish(text, self._index)
+            if search is None:
+                return self._nothing_fits()
+            found = [search]
         outcomes = []
         for wish in found:
             step = self._pursue(wish)
@@ -89,7 +95,7 @@ class Planner:
     def _nothing_fits(self) -> Call:
         said = set(stems(self._conversation.wish))
         if all(term in _VAGUE or self._index.knows(term) for term in said):
-            return ask("Could you tell me a little more about what you need?")
+            return ask(_TELL_MORE)
         return hand_over("The message asks for something that none of my tools is made for.")
 
     def _pursue(self, wish: Wish) -> Call | Outcome:
@@ -198,30 +204,11 @@ class Planner:
         told = [
             describe_result(call, wish.spec, self._conversation.wish, self._today) for call in done
         ]
-        lost = _UNCERTAIN * (filling.guessed + bool(failed) * 2 + all(map(found_nothing, done)))
+        # A list of the customer's own things is seldom what "how do I ..." wants to know.
+        off = asks_how(wish.text) and not any(is_query(each) for each in wish.spec.parameters)
+        doubts = filling.guessed + bool(failed) * 2 + all(map(found_nothing, done)) + off
+        lost = _UNCERTAIN * doubts
         return Outcome(told="\n".join(dict.fromkeys(told)), lost=lost)
-
-
-def answer(text: str, confidence: float) -> Call:
-    """End with a reply."""
-    return Call(name=ANSWER, arguments={"text": text, "confidence": confidence})
-
-
-def ask(question: str) -> Call:
-    """End with a question to the customer."""
-    return Call(name=ASK_CUSTOMER, arguments={"question": question})
-
-
-def hand_over(reason: str) -> Call:
-    """End by handing over to a person."""
-    return Call(name=HAND_OVER, arguments={"reason": reason})
-
-
-def confidence_of(strength: float, margin: float, lost: float = 0.0) -> float:
-    """Confidence between 0.05 and 0.95 from how well the best tool fits and how far it leads."""
-    fit = min(strength, 1.2) / 1.2
-    lead = min(margin, 0.4) / 0.4
-    return round(min(max(0.5 + 0.34 * fit + 0.16 * lead - lost, 0.05), 0.95), 2)
 
 
 def _end(outcomes: list[tuple[Wish, Outcome]]) -> Call:

@@ -1,5 +1,7 @@
 """Finds records in earlier tool results and chooses the one that a text speaks of."""
 
+# ruff: noqa: PLR2004 - lengths and weights of single rules read best where they are used
+
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -9,10 +9,46 @@ from fleet_workers.embedded.offline_model.schemas import Parameter
 from fleet_workers.embedded.offline_model.vocabulary import STOP_WORDS
 
 _QUERY_WORDS: Final = frozenset(
-    ["query", "question", "search", "text", "q", "topic", "keywords", "keyword", "term", "terms", "prompt", "symptom", "symptoms"]
+    [
+        "query",
+        "question",
+        "search",
+        "text",
+        "q",
+        "topic",
+        "keywords",
+        "keyword",
+        "term",
+        "terms",
+        "prompt",
+        "symptom",
+        "symptoms",
+    ]
 )
 _TELLING_WORDS: Final = frozenset(
-    ["description", "reason", "details", "detail", "message", "note", "notes", "comment", "comments", "body", "content", "explanation", "problem", "issue", "complaint", "feedback", "request", "remark", "remarks", "context", "justification"]
+    [
+        "description",
+        "reason",
+        "details",
+        "detail",
+        "message",
+        "note",
+        "notes",
+        "comment",
+        "comments",
+        "body",
+        "content",
+        "explanation",
+        "problem",
+        "issue",
+        "complaint",
+        "feedback",
+        "request",
+        "remark",
+        "remarks",
+        "context",
+        "justification",
+    ]
 )
 _TITLE_WORDS: Final = frozenset({"title", "subject", "summary", "headline", "topic"})
 _NAMING_WORDS: Final = frozenset({"name", "label", "called"})
@@ -28,6 +64,11 @@ def is_free_text(parameter: Parameter) -> bool:
     named = set(parameter.words)
     free = _QUERY_WORDS | _TELLING_WORDS | _TITLE_WORDS
     return parameter.type == "string" and bool(named & free) and not parameter.is_identifier
+
+
+def is_query(parameter: Parameter) -> bool:
+    """Whether an argument takes words to search for."""
+    return is_free_text(parameter) and bool(set(parameter.words) & _QUERY_WORDS)
 
 
 def words_for(parameter: Parameter, text: str) -> str:

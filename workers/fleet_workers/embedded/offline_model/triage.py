@@ -1,9 +1,11 @@
 """Sends a request to the best of several routes: tools that take nothing but a confidence."""
 
+# ruff: noqa: PLR2004 - lengths and weights of single rules read best where they are used
+
 from fleet_workers.embedded.offline_model.conversation import Conversation
+from fleet_workers.embedded.offline_model.endings import Call, confidence_of, hand_over
 from fleet_workers.embedded.offline_model.guards import reason_to_hand_over
 from fleet_workers.embedded.offline_model.language import stems
-from fleet_workers.embedded.offline_model.planning import Call, confidence_of, hand_over
 from fleet_workers.embedded.offline_model.ranking import ToolIndex
 from fleet_workers.embedded.offline_model.schemas import ToolSpec
 from fleet_workers.embedded.offline_model.wishes import clauses

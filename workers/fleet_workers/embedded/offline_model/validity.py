@@ -1,7 +1,10 @@
 """Checks a value against one argument's schema and brings it into the type wanted."""
 
+# ruff: noqa: PLR2004 - lengths and weights of single rules read best where they are used
+
 import re
 from functools import lru_cache
+from operator import ge, gt, le, lt
 from typing import Any, Final
 
 from fleet_workers.embedded.offline_model.schemas import Parameter
@@ -76,15 +79,10 @@ def _accept_text(parameter: Parameter, text: str) -> str | None:
 
 
 def _in_bounds(schema: dict[str, Any], number: float) -> bool:
-    tests = (
-        ("minimum", lambda bound: number >= bound),
-        ("maximum", lambda bound: number <= bound),
-        ("exclusiveMinimum", lambda bound: number > bound),
-        ("exclusiveMaximum", lambda bound: number < bound),
-    )
+    bounds = (("minimum", ge), ("maximum", le), ("exclusiveMinimum", gt), ("exclusiveMaximum", lt))
     return all(
-        test(schema[key])
-        for key, test in tests
+        within(number, schema[key])
+        for key, within in bounds
         if isinstance(schema.get(key), int | float) and not isinstance(schema[key], bool)
     )
 

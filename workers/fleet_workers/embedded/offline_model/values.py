@@ -1,5 +1,7 @@
 """Finds values in a customer's words: ids, e-mail addresses, amounts, numbers, dates, names."""
 
+# ruff: noqa: PLR2004 - lengths and weights of single rules read best where they are used
+
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -10,12 +12,14 @@ from fleet_workers.embedded.offline_model.vocabulary import MONTHS, NUMBER_WORDS
 EMAIL: Final = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+", re.ASCII)
 _ID: Final = re.compile(
     r"(?<![\w@.$€£-])#?(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-    r"|[A-Za-z]{1,20}(?:[-_][A-Za-z]{1,20})?[-_]\d[\w-]*|[A-Za-z]{1,4}\d{2,}\w*|\d{4,}(?:-\d+)*)(?![\w@]|\.\w)"
+    r"|[A-Za-z]{1,20}(?:[-_][A-Za-z]{1,20})?[-_]\d[\w-]*"
+    r"|[A-Za-z]{1,4}\d{2,}\w*|\d{4,}(?:-\d+)*)(?![\w@]|\.\w)"
 )
 _HASH_ID: Final = re.compile(r"#([A-Za-z]*\d[\w-]*)")
 _AMOUNT: Final = re.compile(
     r"(?:[$€£]|\b(?:usd|eur|gbp)\b)\s?(\d[\d,]*(?:\.\d+)?)"
-    r"|(\d[\d,]*(?:\.\d+)?)\s?(?:[$€£]|(?:us )?dollars?\b|usd\b|euros?\b|eur\b|bucks\b|pounds?\b|gbp\b)",
+    r"|(\d[\d,]*(?:\.\d+)?)\s?(?:[$€£]|(?:us )?dollars?\b|usd\b|"
+    r"euros?\b|eur\b|bucks\b|pounds?\b|gbp\b)",
     re.IGNORECASE,
 )
 _NUMBER: Final = re.compile(r"(?<![\w#@.-])\d+(?:[.,]\d+)*(?![\w-])(?!\.\d)")
@@ -30,7 +34,8 @@ _MONTH_DAY: Final = re.compile(
 )
 _MONTH_ONLY: Final = re.compile(
     rf"\b(?:in|for|from|since|last|this|of|during|the|my)\s+({_MONTH})\b(?: (\d{{4}}))?"
-    rf"|\b({'|'.join(month for month in MONTHS if month not in {'march', 'may'})}|March)\b(?: (\d{{4}}))?",
+    rf"|\b({'|'.join(month for month in MONTHS if month not in {'march', 'may'})}|March)\b"
+    rf"(?: (\d{{4}}))?",
 )
 _TIME: Final = re.compile(
     r"\b(\d{1,2})(?::(\d{2}))?\s?(am|pm)\b|\b(\d{1,2}):(\d{2})\b", re.IGNORECASE
@@ -68,9 +73,11 @@ def identifiers(text: str) -> list[str]:
     years = {str(day.year) for day in days(text, None) if day.year}
     found_ids = []
     for pattern in (_ID, _HASH_ID):
-        for found in pattern.finditer(text):
-            if not any(start < found.end() and found.start() < end for start, end in taken):
-                found_ids.append((found.start(), found[0]))
+        found_ids += [
+            (found.start(), found[0])
+            for found in pattern.finditer(text)
+            if not any(start < found.end() and found.start() < end for start, end in taken)
+        ]
     ordered = [value for _, value in sorted(found_ids)]
     return list(dict.fromkeys(value for value in ordered if value not in years))
 
@@ -86,9 +93,11 @@ def numbers(text: str) -> list[float]:
     for pattern in (EMAIL, _ISO, _SLASHED, _DAY_MONTH, _MONTH_DAY, _TIME):
         text = pattern.sub(" ", text)
     found = [(match.start(), _to_number(match[0])) for match in _NUMBER.finditer(text)]
-    for match in re.finditer(r"[A-Za-z]+", text):
-        if match[0].lower() in NUMBER_WORDS and match[0].lower() != "one":
-            found.append((match.start(), float(NUMBER_WORDS[match[0].lower()])))
+    found += [
+        (match.start(), float(NUMBER_WORDS[match[0].lower()]))
+        for match in re.finditer(r"[A-Za-z]+", text)
+        if match[0].lower() in NUMBER_WORDS and match[0].lower() != "one"
+    ]
     return [number for _, number in sorted(found)]
 
 
@@ -183,7 +192,7 @@ def moment(text: str, today: date) -> str | None:
     day = full_date(named[0], today) if named else None
     if day is None or at is None:
         return None
-    return datetime(day.year, day.month, day.day, *at).isoformat() + "Z"  # noqa: DTZ001 - "Z" says it
+    return datetime(day.year, day.month, day.day, *at).isoformat() + "Z"  # noqa: DTZ001 - Z
 
 
 def quoted(text: str) -> list[str]:

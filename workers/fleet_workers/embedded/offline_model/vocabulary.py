@@ -38,8 +38,8 @@ FOREIGN_WORDS: Final = _words(
     "ich und der die das nicht ist mein meine meinen bitte wie kann ein eine einen fur mit auf "
     "wir habe hallo wurde je le la les une mon mes est pas pour vous dans sur bonjour nous que qui "
     "avec ma el los mi por para una como puedo hola quiero es del en con mis sus il che di non per "
-    "sono come voglio ciao mio mia o os uma nao meu minha quero ola eu het ik een niet van mijn jag "
-    "och att det min inte nie jest moje prosze jak czy bana benim nasil icin bir ve"
+    "sono come voglio ciao mio mia o os uma nao meu minha quero ola eu het ik een niet van mijn "
+    "jag och att det min inte nie jest moje prosze jak czy bana benim nasil icin bir ve"
 )
 """Frequent words of other languages, accents folded."""
 
@@ -138,14 +138,14 @@ SYNONYMS: Final = tuple(
         "amount sum total",
         "help guide article documentation manual instruction",
         "status state progress",
-        "import upload migrate load",
+        "import upload migrate load bring",
         "discount credit voucher coupon compensate",
         "ship deliver arrive",
         "order purchase",
         "explain understand mean",
         "ticket case incident",
         "workspace space project",
-        "restore recover reset",
+        "restore recover reset unlock",
         "extend renew prolong",
         "borrow loan lend",
         "move transfer send",
@@ -182,10 +182,35 @@ VAGUE_WORDS: Final = _words(
 NUMBER_WORDS: Final = {
     word: number
     for number, word in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+        ]
     )
 }
-MONTHS: Final = tuple(
-    ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
+MONTHS: Final = (
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
 )
-WEEKDAYS: Final = tuple(["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"])
+WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

@@ -15,6 +15,7 @@ from fleet_workers.embedded.offline_model.language import (
 )
 from fleet_workers.embedded.offline_model.ranking import Ranked, ToolIndex
 from fleet_workers.embedded.offline_model.schemas import ToolSpec
+from fleet_workers.embedded.offline_model.texts import is_query
 from fleet_workers.embedded.offline_model.vocabulary import READ_VERBS, WRITE_VERBS
 
 THRESHOLD: Final = 0.36
@@ -35,18 +36,20 @@ _SPLIT: Final = re.compile(
     re.IGNORECASE,
 )
 _QUESTION: Final = re.compile(
-    r"^(?:so |but |and |hi |hello |hey |also |\W)*(?:how|why|when|what|whats|where|wheres|which|who|"
-    r"is|are|was|were|did|do|does|has|have|will|am|should)\b"
+    r"^(?:so |but |and |hi |hello |hey |also |\W)*(?:how|why|when|what|whats|where|wheres|which|"
+    r"who|is|are|was|were|did|do|does|has|have|will|am|should)\b"
 )
 _REQUEST: Final = re.compile(
-    r"\b(?:please|can you|could you|would you|will you|can i|could i|may i|can we|could we|i want|we want|"
-    r"i need|we need|id like|i would like|would like|wed like|i wish|need to|want to|have to|help me|"
-    r"let me|lets|go ahead|i demand|give me|make sure|i insist|must)\b"
+    r"\b(?:please|can you|could you|would you|will you|can i|could i|may i|can we|could we|i want|"
+    r"we want|i need|we need|id like|i would like|would like|wed like|i wish|need to|want to|"
+    r"have to|help me|let me|lets|go ahead|i demand|give me|make sure|i insist|must)\b"
 )
 _HOW: Final = re.compile(
-    r"\bhow (?:do|can|would|to|should|does|could|long|much|many)\b|\bwhat happens\b|\bis it possible\b"
+    r"\bhow (?:do|can|would|to|should|does|could|long|much|many)\b"
+    r"|\bwhat happens\b|\bis it possible\b"
     r"|\b(?:want|like|need) to (?:know|understand|learn)\b"
 )
+_HOW_TO: Final = re.compile(r"\bhow (?:do|can|would|to|should|could) |\bhow does\b")
 _REFUSED: Final = re.compile(
     r"\b(?:dont|do not|not|never|instead of|without|stop trying to|rather than)\b"
 )
@@ -92,6 +95,11 @@ def mood(clause: str, *, questioned: bool) -> Mood:
     return Mood.QUESTION if questioned else Mood.STATEMENT
 
 
+def asks_how(text: str) -> bool:
+    """Tell whether a text asks how to do something, or what would happen."""
+    return _HOW_TO.search(" ".join(words(text))) is not None
+
+
 def find_wishes(text: str, index: ToolIndex) -> list[Wish]:
     """The wishes of a message in its order, at most four, each with its tool.
 
@@ -113,6 +121,21 @@ def find_wishes(text: str, index: ToolIndex) -> list[Wish]:
     if not asked:
         chosen = [max(chosen, key=lambda wish: wish.strength)]
     return _merge(chosen)
+
+
+def search_wish(text: str, index: ToolIndex) -> Wish | None:
+    """For a question about how to do something that fits no tool: a search with its words.
+
+    The weakest of wishes; None where the text is no such question, shares no word with the
+    tools, or no tool searches by free text.
+    """
+    if not asks_how(text) or not any(index.knows(term) for term in stems(text)):
+        return None
+    for spec in index.specs:
+        wanted = spec.required
+        if not spec.writes and len(wanted) == 1 and is_query(wanted[0]):
+            return Wish(text=text, spec=spec, strength=0.0, margin=0.0)
+    return None
 
 
 def _merge(found: Sequence[Wish]) -> list[Wish]:
@@ -154,7 +177,8 @@ class _Candidate:
 
 def _wish(clause: str, clause_mood: Mood, index: ToolIndex, whole: dict[int, float]) -> Wish | None:
     eased = _QUESTION_FACTOR if clause_mood is Mood.QUESTION else 1.0
-    candidates = []
+    candidates: list[_Candidate] = []
+    weak: list[_Candidate] = []
     for ranked in index.rank(stems(clause)):
         if not ranked.matched:
             continue
@@ -168,12 +192,16 @@ def _wish(clause: str, clause_mood: Mood, index: ToolIndex, whole: dict[int, flo
         candidate = _Candidate(score=score, allowed=consent is Consent.GIVEN, ranked=ranked)
         if candidate.score >= THRESHOLD * (eased if candidate.allowed else 1.0):
             candidates.append(candidate)
+        elif candidate.allowed:
+            weak.append(candidate)
     if not candidates:
         return None
     candidates.sort(key=lambda each: (-each.score, each.ranked.position))
     allowed = [
         each for each in candidates if each.allowed and each.score >= 0.5 * candidates[0].score
     ]
+    if not allowed and clause_mood is Mood.QUESTION:
+        allowed = [each for each in weak if each.score >= 0.5 * candidates[0].score]
     best = (allowed or candidates)[0]
     rival = next(
         (each.score for each in candidates if each is not best and each.allowed >= best.allowed),

@@ -1,0 +1,38 @@
+"""What a user tests an agent with: a model that follows a script, and runs without servers."""
+
+from fleet_workers.testing.agent_run import AgentRun, run_agent
+from fleet_workers.testing.memory import MemoryJournal
+from fleet_workers.testing.model import ScriptedModel
+from fleet_workers.testing.model_server import ScriptedServer
+from fleet_workers.testing.replies import (
+    Reply,
+    answer,
+    ask,
+    call,
+    calls,
+    fail,
+    garbage,
+    hand_over,
+    say,
+    stall,
+)
+from fleet_workers.testing.tools import MadeCall
+
+__all__ = [
+    "AgentRun",
+    "MadeCall",
+    "MemoryJournal",
+    "Reply",
+    "ScriptedModel",
+    "ScriptedServer",
+    "answer",
+    "ask",
+    "call",
+    "calls",
+    "fail",
+    "garbage",
+    "hand_over",
+    "run_agent",
+    "say",
+    "stall",
+]

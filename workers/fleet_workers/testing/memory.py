@@ -1,0 +1,47 @@
+"""A step journal in memory."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from fleet_workers.store.journal import Step, StepKind, StepState, Usage
+
+
+class MemoryJournal:
+    """A journal for one run. Give it the steps of an earlier one to see a crash resumed."""
+
+    def __init__(self, steps: Iterable[Step] = ()) -> None:
+        self._steps = list(steps)
+
+    def steps(self) -> list[Step]:
+        """All steps in order."""
+        return list(self._steps)
+
+    def record(self, kind: StepKind, name: str, result: Mapping[str, Any]) -> None:
+        """Add a verdict."""
+        self._add(kind, name, StepState.DONE, request={}, result=result)
+
+    def begin(self, kind: StepKind, name: str, request: Mapping[str, Any]) -> int:
+        """Add a started step and give its number."""
+        return self._add(kind, name, StepState.STARTED, request=request, result=None)
+
+    def finish(self, seq: int, result: Mapping[str, Any], usage: Usage | None = None) -> None:
+        """Note that a started step is done."""
+        self._steps[seq] = replace(
+            self._steps[seq], state=StepState.DONE, result=result, usage=usage
+        )
+
+    def _add(
+        self,
+        kind: StepKind,
+        name: str,
+        state: StepState,
+        *,
+        request: Mapping[str, Any],
+        result: Mapping[str, Any] | None,
+    ) -> int:
+        seq = len(self._steps)
+        self._steps.append(
+            Step(seq=seq, kind=kind, name=name, state=state, request=request, result=result)
+        )
+        return seq
