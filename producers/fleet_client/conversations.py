@@ -33,7 +33,7 @@ WAIT_SECONDS = 300.0
 
 _BULK_TASKS = 100
 _BULK_BYTES = 4 * MAX_ENVELOPE_BYTES  # keeps a request far below what proxies refuse
-_HOLD_SECONDS = 20  # proxies often cut an answer off after 30 s
+_HOLD_SECONDS = 20.0  # proxies often cut an answer off after 30 s
 _OUTAGE_SECONDS = 15.0  # a restart of the web process takes less; a wrong address never ends
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
@@ -116,7 +116,7 @@ class Conversations:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             asked = self._clock()
-            hold = int(min(_HOLD_SECONDS, max(0.0, end - asked)))
+            hold = min(_HOLD_SECONDS, max(0.0, end - asked))
             trouble: FleetError | None = None
             try:
                 request = requests.status_request(number, hold_seconds=hold)

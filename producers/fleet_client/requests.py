@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fleet_client.steps import HttpRequest
 
+_SHORTEST_HOLD_SECONDS = 0.1
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -29,11 +30,11 @@ def bulk_request(bodies: Sequence[dict[str, Any]]) -> HttpRequest:
     )
 
 
-def status_request(task_id: UUID, *, hold_seconds: int = 0) -> HttpRequest:
+def status_request(task_id: UUID, *, hold_seconds: float = 0.0) -> HttpRequest:
     """Ask for a task; the server may hold its answer up to `hold_seconds` until it is settled."""
-    query = f"?wait_seconds={hold_seconds}" if hold_seconds > 0 else ""
+    query = f"?wait_seconds={hold_seconds:.1f}" if hold_seconds >= _SHORTEST_HOLD_SECONDS else ""
     return HttpRequest(
-        method="GET", path=f"/v1/tasks/{task_id}{query}", hold_seconds=max(0, hold_seconds)
+        method="GET", path=f"/v1/tasks/{task_id}{query}", hold_seconds=max(0.0, hold_seconds)
     )
 
 

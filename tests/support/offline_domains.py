@@ -33,7 +33,8 @@ TEXT = {"type": "string"}
 
 LIBRARY = [
     tool("list_loans", "List the books that the member has borrowed, with due dates.", {}),
-    tool("search_catalogue", "Search the library's catalogue for books by title or author.", {"query": TEXT}),
+    tool("search_catalogue", "Search the library's catalogue for books by title or author.",
+         {"query": TEXT}),
     tool("renew_loan", "Renew a loan so that the book may be kept three weeks longer.",
          {"loan_id": {"type": "string", "pattern": "^L-[0-9]+$"}}),
     tool("reserve_book", "Reserve a book that is lent out.",
@@ -56,7 +57,8 @@ PIZZERIA = [
          {"pizza": {"type": "string", "enum": ["margherita", "funghi", "diavola"]},
           "size": {"type": "string", "enum": ["small", "medium", "large"]}},
          quantity={"type": "integer", "minimum": 1, "maximum": 20}),
-    tool("track_delivery", "Track where the delivery of an order is right now.", {"order_id": TEXT}),
+    tool("track_delivery", "Track where the delivery of an order is right now.",
+         {"order_id": TEXT}),
     tool("list_orders", "List the customer's recent orders.", {}),
     tool("cancel_order", "Cancel an order that has not been baked yet.", {"order_id": TEXT}),
     tool("book_table", "Book a table in the restaurant.",

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import httpx2
 import uvicorn
-from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy import Connection, Engine, func, select
 
 from fleet_contracts.envelope import build_envelope
 from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
@@ -43,10 +43,12 @@ class Site:
         headers = {"Authorization": f"Bearer {self.key(role, tenant)}"}
         return httpx2.Client(base_url=self.url, headers=headers, timeout=40)
 
-    def browser(self, role: str = "operator", tenant: str = "*") -> httpx2.Client:
-        client = httpx2.Client(base_url=self.url, follow_redirects=True, timeout=20)
-        client.post("/console/sign-in", data={"key": self.key(role, tenant)})
-        return client
+    @contextmanager
+    def browser(self, role: str = "operator", tenant: str = "*") -> Iterator[httpx2.Client]:
+        """A client that has signed in at the console."""
+        with httpx2.Client(base_url=self.url, follow_redirects=True, timeout=20) as client:
+            client.post("/console/sign-in", data={"key": self.key(role, tenant)})
+            yield client
 
     def count(self, table: str) -> int:
         query = select(func.count()).select_from(metadata.tables[table])
@@ -129,7 +131,8 @@ def running_site(database_url: str) -> Iterator[Site]:
 def empty_store(site: Site) -> None:
     """Begin again with two tenants and nothing else."""
     with site.engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)}"))
+        for table in metadata.tables.values():
+            connection.execute(table.delete())
         for tenant in ("acme", "globex"):
             add_tenant(connection, tenant)
     site.published.clear()

@@ -86,7 +86,7 @@ def test_plain_text_is_an_answer_nobody_vouches_for() -> None:
 
 
 def test_the_end_of_the_script_names_the_step() -> None:
-    with pytest.raises(PermanentError, match="holds 1 replies .* asked for reply 2"):
+    with pytest.raises(PermanentError, match=r"holds 1 replies .* asked for reply 2"):
         run(call("track_parcel", order_id="ord_7"))
 
 

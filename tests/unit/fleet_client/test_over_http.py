@@ -7,12 +7,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from support.fleet_api_stub import Answer, FleetApiStub, Received
 
 from fleet_client import FleetClient
 from fleet_contracts import errors
 from fleet_contracts.ids import task_id_for_key
 from fleet_contracts.states import TaskState
+from support.fleet_api_stub import Answer, FleetApiStub, Received
 
 _ID = UUID("0192d0c0-0000-7000-8000-000000000001")
 
@@ -137,15 +137,18 @@ def test_a_garbage_answer_names_the_address_as_suspect(answer: Answer) -> None:
 
 def test_a_redirect_is_a_wrong_address() -> None:
     answer = Answer(status=301, headers={"Location": "https://elsewhere.example/"})
-    with FleetApiStub(answer) as stub, _client(stub) as client:
-        with pytest.raises(errors.ConfigurationError, match="elsewhere"):
-            client.submit("x")
+    with (
+        FleetApiStub(answer) as stub,
+        _client(stub) as client,
+        pytest.raises(errors.ConfigurationError, match="elsewhere"),
+    ):
+        client.submit("x")
 
 
 def test_a_server_that_is_down_is_named() -> None:
-    with FleetClient(api_url="http://127.0.0.1:1") as client:
-        with pytest.raises(errors.Unavailable, match=r"127\.0\.0\.1:1"):
-            client.submit("x")
+    client = FleetClient(api_url="http://127.0.0.1:1")
+    with client, pytest.raises(errors.Unavailable, match=r"127\.0\.0\.1:1"):
+        client.submit("x")
 
 
 def test_a_slow_server_times_out() -> None:
@@ -178,7 +181,7 @@ def test_wait_holds_the_line_until_the_task_is_settled() -> None:
         view = client.wait(_ID, timeout=10)
         assert view.outcome is not None
         assert view.outcome.answer == "Done."
-        assert stub.received[0].path == f"/v1/tasks/{_ID}?wait_seconds=10"
+        assert stub.received[0].path == f"/v1/tasks/{_ID}?wait_seconds=10.0"
 
 
 @pytest.mark.parametrize("state", ["in_review", "dead", "rejected", "cancelled", "expired"])
@@ -210,9 +213,14 @@ def test_wait_gives_up_in_time_and_says_that_the_task_goes_on() -> None:
 
 def test_cancel_and_journal() -> None:
     steps = [{"seq": 1, "kind": "plan", "name": "plan", "state": "done"}]
-    with FleetApiStub(
-        Answer(body=_view("cancelled")), Answer(body=_view("cancelled")), Answer(body={"steps": steps})
-    ) as stub, _client(stub) as client:
+    with (
+        FleetApiStub(
+            Answer(body=_view("cancelled")),
+            Answer(body=_view("cancelled")),
+            Answer(body={"steps": steps}),
+        ) as stub,
+        _client(stub) as client,
+    ):
         assert client.cancel(str(_ID)).state is TaskState.CANCELLED
         assert client.journal(_ID) == steps
         assert [one.method for one in stub.received] == ["POST", "GET", "GET"]
@@ -280,6 +288,6 @@ def test_a_bulk_answer_of_the_wrong_length_is_garbage() -> None:
 
 
 def test_without_an_api_following_names_the_remedy() -> None:
-    with FleetClient("memory://", tenant="acme") as client:
-        with pytest.raises(errors.ConfigurationError, match="FLEET_API_URL"):
-            client.wait(uuid4())
+    client = FleetClient("memory://", tenant="acme")
+    with client, pytest.raises(errors.ConfigurationError, match="FLEET_API_URL"):
+        client.wait(uuid4())

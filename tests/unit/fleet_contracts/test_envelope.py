@@ -23,7 +23,10 @@ from fleet_contracts.ids import task_id_for_key
 _clean = st.text(st.characters(exclude_categories=("Cc", "Cs"), include_characters="\t\n\r"))
 _short = _clean.filter(lambda text: 0 < len(text) <= 200)
 _json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
     | _clean,
     lambda inner: st.lists(inner) | st.dictionaries(_clean, inner),
     max_leaves=15,
@@ -43,10 +46,17 @@ _envelopes = st.builds(
     budget_usd=st.none() | st.decimals("0.000001", "99999", places=6),
 )
 _anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
-    | st.just(object()) | st.datetimes(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner)
-    | st.tuples(inner),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.just(object())
+    | st.datetimes(),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner) | st.tuples(inner)
+    ),
     max_leaves=10,
 )
 
@@ -73,10 +83,9 @@ def test_garbage_in_fields_raises_nothing_but_invalid_envelope(
         fields = {**fields, "tenant": "acme", "input": "hello"}
     try:
         envelope = parse_envelope(fields)
-    except InvalidEnvelope as error:
-        assert str(error)
-    else:
-        assert parse_envelope(envelope.to_json()) == envelope
+    except InvalidEnvelope:
+        return
+    assert parse_envelope(envelope.to_json()) == envelope
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_an_open_task_can_be_cancelled_and_can_expire(state: TaskState) -> None:
 
 def test_the_table_covers_every_state_and_none_follows_itself() -> None:
     assert set(TRANSITIONS) == set(TaskState)
-    assert OPEN_STATES | SETTLED_STATES == set(TaskState)
+    assert set(TaskState) == OPEN_STATES | SETTLED_STATES
     assert not OPEN_STATES & SETTLED_STATES
     assert not any(may_follow(state, state) for state in TaskState)
 

@@ -193,6 +193,27 @@ def test_the_overview_counts_and_names_what_waits(site: Site) -> None:
     assert "<b>1</b> reviews waiting" in text
 
 
+def test_a_review_reads_from_the_request_to_what_was_found(site: Site) -> None:
+    item = site.parked(
+        "Not sure.",
+        packet={
+            "why": "Not sure.",
+            "found": [{"tool": "get_invoice", "arguments": {"id": "inv_7"}, "outcome": "paid"}],
+            "request": "Where is my money?",
+            "confidence": 0.42,
+            "done": [],
+            "data": {},
+            "customer": "cus_1",
+        },
+    )
+    with site.browser("reviewer", "acme") as browser:
+        text = browser.get(f"/console/reviews/{item.id}").text
+    assert text.index("Where is my money?") < text.index("get_invoice") < text.index("inv_7")
+    assert "42 %" in text
+    assert "cus_1" in text
+    assert "<h2>Done</h2>" not in text
+
+
 def test_the_front_door_leads_to_the_console(site: Site) -> None:
     response = httpx2.get(site.url)
     assert (response.status_code, response.headers["location"]) == (307, "/console")

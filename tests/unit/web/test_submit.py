@@ -127,6 +127,13 @@ def test_what_cannot_be_taken_is_refused_with_a_reason(
     assert site.count("tasks") == 0
 
 
+def test_data_of_any_depth_is_taken_or_refused(site: Site) -> None:
+    with site.client() as client:
+        for depth in (200, 300, *range(880, 1010, 3), 5000):
+            body = b'{"input": "x", "data": {"n": ' + b"[" * depth + b"]" * depth + b"}}"
+            assert client.post("/v1/tasks", content=body).status_code in {202, 400, 422}, depth
+
+
 def test_an_unknown_agent_is_told_who_is_there(site: Site) -> None:
     with site.client() as client:
         response = client.post("/v1/tasks", json={**TASK, "agent": "plumbing"})

@@ -24,7 +24,7 @@ def print_table(console: Console, results: Sequence[InboxResult]) -> None:
     table.add_column("request", no_wrap=True, overflow="ellipsis", ratio=1)
     table.add_column("agent", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
-    table.add_column("tools used", overflow="fold", max_width=24)
+    table.add_column("tools used", overflow="fold", max_width=22)
     table.add_column("conf.", justify="right", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
     if labelled:
@@ -100,11 +100,15 @@ def _shorten(result: InboxResult) -> str:
 
 
 def _label(result: InboxResult) -> str:
+    """What is not as labelled: agent, outcome or both."""
     if result.request.expect is None:
         return ""
     agent_right, outcome_right = _judge(result)
-    wrong = [] if agent_right else ["agent"]
-    return "/".join(wrong if outcome_right else [*wrong, "outcome"]) or "ok"
+    if agent_right and outcome_right:
+        return "ok"
+    if agent_right or outcome_right:
+        return "outcome" if agent_right else "agent"
+    return "both"
 
 
 def _judge(result: InboxResult) -> tuple[bool, bool]:

@@ -23,7 +23,7 @@ class ScriptedModel:
     stand before a reply, and each script remembers how often each of them has happened.
 
     For many tasks at once give `scripts`, and `key`, which tells from the messages whose script
-    it is. `triage` is the reply to the question which agent shall handle a task of `auto`.
+    it is; the mapping is read anew each time, so it may grow. `triage` is the reply to the question which agent shall handle a task of `auto`.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class ScriptedModel:
     ) -> None:
         if scripts is not None and (key is None or script):
             raise ValueError("Give either one script, or scripts together with key.")
-        self._scripts = {"": script} if scripts is None else dict(scripts)
+        self._scripts = {"": script} if scripts is None else scripts
         self._key = key if scripts is not None and key is not None else lambda _messages: ""
         self._triage = triage
         self._happened: dict[tuple[str, int], int] = {}
@@ -68,9 +68,14 @@ class ScriptedModel:
             duration_seconds=0.0,
         )
 
-    def serve(self, *, delay_seconds: float = 0.0) -> AbstractContextManager[ScriptedServer]:
-        """Serve the script over HTTP until the block ends; each call takes `delay_seconds`."""
-        return serve_script(self, delay_seconds=delay_seconds)
+    def serve(
+        self, *, delay_seconds: float = 0.0, port: int = 0
+    ) -> AbstractContextManager[ScriptedServer]:
+        """Serve the script over HTTP until the block ends; each call takes `delay_seconds`.
+
+        Port 0 takes a free one. An endpoint that comes back does so under its old port.
+        """
+        return serve_script(self, delay_seconds=delay_seconds, port=port)
 
     def next_line(self, request: ChatRequest) -> tuple[Reply, int]:
         """The line that a request meets now, and the number of replies before it.

@@ -24,12 +24,12 @@ class Script(Protocol):
 class ScriptedServer:
     """A running endpoint. `url` is its base URL, for OPENAI_BASE_URL."""
 
-    def __init__(self, script: Script, *, delay_seconds: float) -> None:
+    def __init__(self, script: Script, *, delay_seconds: float, port: int) -> None:
         self._script = script
         self._delay_seconds = delay_seconds
         self._lock = threading.Lock()
         self._calls = 0
-        self._http = _Http(("127.0.0.1", 0), _handler(self))
+        self._http = _Http(("127.0.0.1", port), _handler(self))
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
 
     @property
@@ -69,9 +69,9 @@ class ScriptedServer:
 
 
 @contextmanager
-def serve_script(script: Script, *, delay_seconds: float) -> Iterator[ScriptedServer]:
-    """Serve on a free port until the block ends."""
-    server = ScriptedServer(script, delay_seconds=delay_seconds)
+def serve_script(script: Script, *, delay_seconds: float, port: int) -> Iterator[ScriptedServer]:
+    """Serve until the block ends."""
+    server = ScriptedServer(script, delay_seconds=delay_seconds, port=port)
     thread = threading.Thread(target=server.run, name="scripted model", daemon=True)
     thread.start()
     try:

@@ -62,8 +62,12 @@ def check_envelope_size(payload: dict[str, Any]) -> None:
 
     Raises:
         BodyTooLarge: Its shortest JSON text is over the limit of an envelope.
+        MalformedBody: It is nested too deeply to be written again.
     """
-    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError as error:
+        raise MalformedBody("The body is nested too deeply: send flatter data.") from error
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_ENVELOPE_BYTES:
         raise BodyTooLarge(

@@ -20,7 +20,7 @@ _INJECTION: Final = re.compile(
     r"|\byou are now\b|\bact as (?:an? )?(?:admin|root|system|developer|unrestricted|supervisor)"
     r"|\bpretend (?:to be|you are|that you)\b|\bjailbreak|\bnew instructions?\s*:"
     r"|\b(?:reveal|print|show|repeat) (?:me )?(?:your|the) (?:\w+ )?(?:prompt|instructions)\b"
-    r"|<\s*/?\s*(?:system|assistant|tool)\s*>|^\s*(?:system|assistant)\s*:|\[/?INST\]|<\|",
+    r"|<\s*/?\s*(?:system|assistant|tool)\s*>|^[ \t]*(?:system|assistant)[ \t]*:|\[/?INST\]|<\|",
     re.IGNORECASE | re.MULTILINE,
 )
 _PRIVATE: Final = (

@@ -119,22 +119,23 @@ class Planner:
         return self._report(wish, filling, made, failed)
 
     def _source(self, wish: Wish, failed: list[PastCall]) -> Source:
+        said = self._conversation.said.lower()
+        # Another reading is tried only for what was our own guess: never for what the customer
+        # said, and never for a change.
         refused = {
-            value for call in failed for value in call.arguments.values() if isinstance(value, str)
-        }
-        free = {
             value
             for call in failed
-            for key, value in call.arguments.items()
             for parameter in wish.spec.parameters
-            if parameter.name == key and (is_free_text(parameter) or parameter.enum)
+            if isinstance(value := call.arguments.get(parameter.name), str)
+            and not (wish.spec.writes or is_free_text(parameter) or parameter.enum)
+            and value.lower() not in said
         }
         return Source(
             text=wish.text,
             conversation=self._conversation,
             records=self._records,
             today=self._today,
-            refused=frozenset(refused - free - {self._conversation.customer}),
+            refused=frozenset(refused - {self._conversation.customer}),
         )
 
     def _fill_leniently(self, spec: ToolSpec, source: Source, filling: Filling) -> Filling:
@@ -208,7 +209,10 @@ class Planner:
         off = asks_how(wish.text) and not any(is_query(each) for each in wish.spec.parameters)
         doubts = filling.guessed + bool(failed) * 2 + all(map(found_nothing, done)) + off
         lost = _UNCERTAIN * doubts
-        return Outcome(told="\n".join(dict.fromkeys(told)), lost=lost)
+        failure = None
+        if failed and wish.spec.writes:
+            failure = _failure(wish, failed[-1], self._conversation).failure
+        return Outcome(told="\n".join(dict.fromkeys(told)), failure=failure, lost=lost)
 
 
 def _end(outcomes: list[tuple[Wish, Outcome]]) -> Call:

