@@ -48,6 +48,7 @@ _BY_STATUS: dict[int, type[errors.FleetError]] = {
     429: errors.Unavailable,
 }
 
+_NO_SUCH_PATH = {"not_found", "method_not_allowed"}  # a server's, not a missing task's
 _SHOWN_CHARACTERS = 120
 
 
@@ -120,6 +121,8 @@ def _read_bulk_result(result: Any, answer: HttpAnswer) -> UUID | errors.FleetErr
 def _read_error(answer: HttpAnswer) -> errors.FleetError:
     problem = _problem_of(answer)
     wait = _retry_after_seconds(answer.headers.get("retry-after"))
+    if problem is not None and problem.get("code") in _NO_SUCH_PATH:
+        return _garbage(answer, "says that there is no such path")
     if problem is not None:
         return _from_problem(problem, status=answer.status, retry_after_seconds=wait)
     if answer.status in {401, 403}:

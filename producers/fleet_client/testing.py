@@ -22,6 +22,8 @@ _STATES = {
     OutcomeKind.DEAD: TaskState.DEAD,
 }
 
+_CANCELLABLE = {TaskState.QUEUED, TaskState.IN_REVIEW, TaskState.CANCELLED}
+
 _DEFAULT = Outcome(kind=OutcomeKind.ANSWERED, answer="recorded", confidence=1.0)
 
 
@@ -89,7 +91,7 @@ class RecordedFleet:
         if parts[-1] == "journal":
             return _ok({"steps": []})
         if parts[-1] == "cancel":
-            if view.state is not TaskState.QUEUED and view.state is not TaskState.IN_REVIEW:
+            if view.state not in _CANCELLABLE:
                 raise Conflict(f"Task {task_id} is {view.state}: it cannot be cancelled.")
             view = view.model_copy(update={"state": TaskState.CANCELLED})
             self._views[task_id] = view

@@ -11,6 +11,7 @@ FleetError
 ├── ConfigurationError    an operator must change a setting           not retryable
 ├── TransientError        the same call may succeed later             retryable
 │   ├── Unavailable       a server cannot be reached or is overloaded
+│   │   └── BreakerOpen   it failed so often that it is left alone; no attempt is counted
 │   └── TimedOut          no answer within the time allowed
 ├── PermanentError        the same call will fail again               not retryable
 ├── PolicyError           a gate or rail refused                      not retryable
@@ -97,6 +98,15 @@ class Unavailable(TransientError):
     """A server cannot be reached, or says that it is overloaded."""
 
     code = "unavailable"
+
+
+class BreakerOpen(Unavailable):
+    """A server failed so often that it is left alone for a while.
+
+    Nothing was called, so the task waits without using up one of its attempts.
+    """
+
+    code = "breaker_open"
 
 
 class TimedOut(TransientError):

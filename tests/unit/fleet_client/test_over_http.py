@@ -126,6 +126,7 @@ def test_an_overloaded_server_says_when_to_come_back(status: int, body: Any) -> 
         Answer(body={"id": "not-an-id"}),
         Answer(body=b"[" * 100_000),
         Answer(status=404, body=b"nginx"),
+        _problem(404, "not_found"),
     ],
 )
 def test_a_garbage_answer_names_the_address_as_suspect(answer: Answer) -> None:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fleet_contracts.errors import PermanentError, TimedOut, Unavailable
+from fleet_contracts.errors import BreakerOpen, PermanentError, TimedOut
 from fleet_workers.resilience.breakers import Breakers
 
 
@@ -27,7 +27,7 @@ def test_after_enough_failures_nothing_is_called_any_more() -> None:
     breakers = Breakers(failures=3, open_seconds=60)
     opened(breakers)
     calls: list[int] = []
-    with pytest.raises(Unavailable, match="left alone") as caught:
+    with pytest.raises(BreakerOpen, match="left alone") as caught:
         breakers.call("crm", lambda: calls.append(1))
     assert not calls
     assert caught.value.retry_after_seconds is not None
@@ -61,7 +61,7 @@ def test_a_failed_probe_opens_it_again() -> None:
     time.sleep(0.15)
     with pytest.raises(TimedOut):
         breakers.call("crm", fail)
-    with pytest.raises(Unavailable, match="left alone"):
+    with pytest.raises(BreakerOpen, match="left alone"):
         breakers.call("crm", lambda: 5)
 
 

@@ -48,7 +48,7 @@ def test_many_who_wait_do_not_block_others(site: Site) -> None:
     url = f"{site.url}/v1/tasks/{held.task_id}"
 
     def wait() -> None:
-        httpx2.get(f"{url}?wait_seconds=3", headers=headers, timeout=20)
+        httpx2.get(f"{url}?wait_seconds=4", headers=headers, timeout=20)
 
     waiting = [threading.Thread(target=wait) for _ in range(60)]
     for thread in waiting:
@@ -56,7 +56,7 @@ def test_many_who_wait_do_not_block_others(site: Site) -> None:
     time.sleep(1)
     began = time.monotonic()
     assert httpx2.get(url, headers=headers, timeout=20).status_code == 200
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 2.5
     for thread in waiting:
         thread.join()
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from fleet_contracts.codec import encode_task
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope
-from fleet_contracts.errors import FleetError, TransientError
+from fleet_contracts.errors import BreakerOpen, FleetError, TransientError
 from fleet_contracts.outcome import Outcome, OutcomeKind
 from fleet_contracts.topology import AGENTS_EXCHANGE
 from fleet_workers.agents import AgentCatalogue
@@ -139,9 +139,13 @@ class Settlement:
         log.info("task.handed_back", agent=agent or claim.agent)
 
     def retry(self, error: TransientError, held: Held) -> None:
-        """Let a task wait for its next attempt, or give it up after the last one."""
+        """Let a task wait for its next attempt, or give it up after the last one.
+
+        A wait for a breaker uses up no attempt: nothing was tried.
+        """
         claim, journal = held.claim, held.journal
-        if claim.attempts + 1 >= self._max_attempts:
+        counts = not isinstance(error, BreakerOpen)
+        if counts and claim.attempts + 1 >= self._max_attempts:
             self.bury(error, "attempts_used_up", held)
             return
         delay = self._delay(claim.attempts, error.retry_after_seconds)
@@ -150,15 +154,19 @@ class Settlement:
         )
         with journal.transaction() as connection:
             tasks.retry_later(
-                connection, claim, delay=timedelta(seconds=delay), error=_as_record(error)
+                connection,
+                claim,
+                delay=timedelta(seconds=delay),
+                error=_as_record(error),
+                counts=counts,
             )
         log.warning("task.retrying", error=str(error), retry_in_seconds=round(delay, 2))
 
     def _delay(self, attempts: int, retry_after_seconds: float | None) -> float:
-        """Full jitter (Brooker, "Exponential Backoff And Jitter"), never under what was asked."""
+        """Full jitter (Brooker, "Exponential Backoff And Jitter") on top of what was asked for."""
         cap = self._retry_cap.total_seconds()
-        jittered = random.uniform(0, min(cap, _RETRY_BASE_SECONDS * 2**attempts))  # noqa: S311 jitter
-        return max(jittered, min(cap, retry_after_seconds or 0.0))
+        jitter = random.uniform(0, _RETRY_BASE_SECONDS * 2**attempts)  # noqa: S311 jitter
+        return min(cap, (retry_after_seconds or 0.0) + jitter)
 
     def bury(self, error: Exception, reason: str, held: Held) -> None:
         """Give a task up: its dead letter keeps envelope, error, attempts and trace."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pybreaker
 
-from fleet_contracts.errors import TransientError, Unavailable
+from fleet_contracts.errors import BreakerOpen, TransientError
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class Breakers:
         """Call through the breaker of that name.
 
         Raises:
-            Unavailable: The breaker is open; nothing was called.
+            BreakerOpen: The breaker is open; nothing was called.
         """
         guarded = self._get(name)
         self._admit(name, guarded)
@@ -74,7 +74,7 @@ class Breakers:
                 guarded.probing = True
                 guarded.breaker.half_open()
                 return
-        raise Unavailable(
+        raise BreakerOpen(
             f"{name} failed {self._failures} times in a row and is left alone for a while.",
             retry_after_seconds=max(wait_seconds, 1.0),
         )

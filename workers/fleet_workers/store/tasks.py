@@ -175,15 +175,21 @@ def park(connection: Connection, held: Claim, *, outcome: Outcome, release: str 
 
 
 def retry_later(
-    connection: Connection, held: Claim, *, delay: timedelta, error: Mapping[str, Any]
+    connection: Connection,
+    held: Claim,
+    *,
+    delay: timedelta,
+    error: Mapping[str, Any],
+    counts: bool = True,
 ) -> None:
-    """Let a task wait for its next attempt; counts the attempt that failed."""
+    """Let a task wait for its next attempt; where `counts`, this one is used up."""
     _leave_running(
         connection,
         held,
         state=TaskState.RETRYING,
-        attempts=held.attempts + 1,
+        attempts=held.attempts + counts,
         due_at=func.now() + delay,
+        deliveries=0,
         last_error=dict(error),
     )
 

@@ -9,6 +9,7 @@ from fleet_workers.embedded.offline_model.schemas import text_of
 
 _MAX_TEXT: Final = 12_000
 """Characters of a message that are read: its beginning and its end."""
+_LONG_GAP: Final = re.compile(r"[^\S\n]{3,}")
 _NEVER: Final = re.compile(
     r"\b(?:never|must not|do not|don't|may not|not handle|out of scope|not allowed|forbidden)\b",
     re.IGNORECASE,
@@ -101,7 +102,7 @@ def content_text(message: dict[str, Any]) -> str:
     text = text_of(content)
     if len(text) > _MAX_TEXT:
         text = f"{text[: _MAX_TEXT * 3 // 4]}\n{text[-_MAX_TEXT // 4 :]}"
-    return text
+    return _LONG_GAP.sub("  ", text)
 
 
 def _wish(turns: list[tuple[Any, str]]) -> str:

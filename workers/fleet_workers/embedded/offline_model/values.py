@@ -17,8 +17,8 @@ _ID: Final = re.compile(
 )
 _HASH_ID: Final = re.compile(r"#([A-Za-z]*\d[\w-]*)")
 _AMOUNT: Final = re.compile(
-    r"(?:[$€£]|\b(?:usd|eur|gbp)\b)\s?(\d[\d,]*(?:\.\d+)?)"
-    r"|(\d[\d,]*(?:\.\d+)?)\s?(?:[$€£]|(?:us )?dollars?\b|usd\b|"
+    r"(?:[$€£]|\b(?:usd|eur|gbp)\b)\s?(\d[\d,]{0,14}(?:\.\d{1,6})?)"
+    r"|(\d[\d,]{0,14}(?:\.\d{1,6})?)\s?(?:[$€£]|(?:us )?dollars?\b|usd\b|"
     r"euros?\b|eur\b|bucks\b|pounds?\b|gbp\b)",
     re.IGNORECASE,
 )
