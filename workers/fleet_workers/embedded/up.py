@@ -166,7 +166,7 @@ class _Run:
             f"API       {where.api_url}/docs",
             f"Flower    {where.flower_url}  ({FLOWER_USER} / {where.flower_password})",
             f"logs      {self.folder.logs}",
-            'submit    .venv/bin/fleet submit auto "Where is my last invoice?"',
+            'submit    .venv/bin/fleet submit --wait "Where is my last invoice?"',
             "",
         ):
             self.console.print(Text(line), soft_wrap=True)

@@ -89,7 +89,8 @@ def server_folder(folder: FleetFolder, name: str, account: Account | None) -> Pa
     start. Parents are never opened to anybody.
     """
     inside = folder.path / name
-    inside.mkdir(mode=0o711 if account else 0o700, exist_ok=True)
+    inside.mkdir(exist_ok=True)
+    inside.chmod(0o711 if account else 0o700)  # whatever the umask is
     if account is None or can_reach(account, inside):
         return inside
     if (elsewhere := folder.recall(name).get("folder")) and Path(elsewhere).is_dir():
