@@ -69,8 +69,7 @@ def measure_fleet(stack: Stack, model_url: str) -> tuple[float, float]:
             process = psutil.Process(worker.process.pid)
             used, begun = processor_seconds(process), time.monotonic()
             for result in client.submit_many(
-                {"text": "How are you?", "agent": "bench", "tenant": "acme"}
-                for _ in range(TASKS)
+                {"text": "How are you?", "agent": "bench", "tenant": "acme"} for _ in range(TASKS)
             ):
                 assert result.error is None, result.error
             wait_for(lambda: finished(stack) - before >= TASKS)

@@ -276,7 +276,7 @@ def test_an_endpoint_that_stays_down_ends_in_a_dead_letter(bench: Any, stack: St
     assert "503" in dead.outcome.reason
     letter = dead_letter_of(stack, marker)
     assert letter.reason == "attempts_used_up"
-    assert [attempt["error"] for attempt in letter.attempts] == ["unavailable", "attempts_used_up"]
+    assert [attempt["code"] for attempt in letter.attempts] == ["unavailable", "attempts_used_up"]
 
 
 def _named(messages: list[Any]) -> str:

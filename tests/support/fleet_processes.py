@@ -16,18 +16,27 @@ import httpx2
 from fleet_client import FleetClient
 from support.stacks import Stack
 
+_CLI = "fleet_workers.cli"
 _READY_SECONDS = 60.0
 _GRACE_SECONDS = 15.0
 _TAIL_CHARACTERS = 3000
 
 
 class FleetProcess:
-    """One process of the fleet with its log."""
+    """One process of the fleet with its log. It is ready once `health_url` answers or, without
+    one, once it has made its readiness file."""
 
     def __init__(
-        self, name: str, words: tuple[str, ...], environment: Mapping[str, str], folder: Path
+        self,
+        name: str,
+        words: tuple[str, ...],
+        environment: Mapping[str, str],
+        folder: Path,
+        health_url: str | None,
     ) -> None:
         self.name = name
+        self.health_url = health_url
+        self.was_ended = False
         self.log = folder / f"{name}.log"
         self.ready_file = folder / f"{name}.ready"
         # The kernel ends it with us, should the test run itself be killed.
@@ -35,7 +44,7 @@ class FleetProcess:
         guard = (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                (*guard, sys.executable, "-P", "-m", "fleet_workers.cli", *words),
+                (*guard, sys.executable, "-P", "-m", *words),
                 env={**environment, "FLEET_READY_FILE": str(self.ready_file)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -47,11 +56,21 @@ class FleetProcess:
     def is_alive(self) -> bool:
         return self.process.poll() is None
 
+    @property
+    def is_ready(self) -> bool:
+        if self.health_url is None:
+            return self.ready_file.exists()
+        try:
+            return httpx2.get(self.health_url, timeout=2).status_code == 200
+        except httpx2.HTTPError:
+            return False
+
     def tail(self) -> str:
         return self.log.read_text(errors="replace")[-_TAIL_CHARACTERS:]
 
     def kill(self) -> None:
         """End it as a power cut would."""
+        self.was_ended = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -87,24 +106,33 @@ class Fleet:
         }
 
     def start_worker(self, *agents: str, slots: int = 10, **environment: str) -> FleetProcess:
-        return self._start("worker", *agents, "--slots", str(slots), **environment)
+        words = (_CLI, "worker", *agents, "--slots", str(slots))
+        return self._start("worker", words, environment=environment)
 
     def start_janitor(self) -> FleetProcess:
-        return self._start("janitor")
+        return self._start("janitor", (_CLI, "janitor"))
 
     def start_web(self) -> FleetProcess:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = _free_port()
         self.api_url = f"http://127.0.0.1:{port}"
-        return self._start("web", "--port", str(port))
+        words = (_CLI, "web", "--port", str(port))
+        return self._start("web", words, health_url=f"{self.api_url}/readyz")
+
+    def start_service(self, module: str, *words: str) -> str:
+        """Start a module that takes --port and answers /healthz; gives its base URL."""
+        port = _free_port()
+        url = f"http://127.0.0.1:{port}"
+        every = (module, "--port", str(port), *words)
+        self._start(module.rpartition(".")[2], every, health_url=f"{url}/healthz")
+        return url
 
     def wait_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         for each in self.processes:
-            while not self._is_ready(each):
-                assert each.is_alive, f"{each.name} ended:\n{each.tail()}"
+            while each.is_alive and not each.is_ready:
                 assert time.monotonic() < deadline, f"{each.name} is not ready:\n{each.tail()}"
                 time.sleep(0.05)
+            assert each.is_alive or each.was_ended, f"{each.name} ended:\n{each.tail()}"
 
     def client(self, *, over_broker: bool = True) -> FleetClient:
         return FleetClient(
@@ -122,19 +150,25 @@ class Fleet:
         for each in reversed(self.processes):
             each.stop()
 
-    def _start(self, *words: str, **environment: str) -> FleetProcess:
-        name = f"{len(self.processes)}_{words[0]}"
-        every = {**self._environment, **environment}
-        self.processes.append(FleetProcess(name, words, every, self._folder))
-        return self.processes[-1]
+    def _start(
+        self,
+        name: str,
+        words: tuple[str, ...],
+        *,
+        environment: Mapping[str, str] | None = None,
+        health_url: str | None = None,
+    ) -> FleetProcess:
+        every = {**self._environment, **(environment or {})}
+        numbered = f"{len(self.processes)}_{name}"
+        process = FleetProcess(numbered, words, every, self._folder, health_url)
+        self.processes.append(process)
+        return process
 
-    def _is_ready(self, process: FleetProcess) -> bool:
-        if not process.name.endswith("_web"):
-            return process.ready_file.exists() or not process.is_alive
-        try:
-            return httpx2.get(f"{self.api_url}/readyz", timeout=2).status_code == 200
-        except httpx2.HTTPError:
-            return False
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
 
 
 @contextlib.contextmanager

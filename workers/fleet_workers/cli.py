@@ -50,6 +50,7 @@ for _name, _part in {
     cli.add_typer(_part, name=_name)
 
 console = Console()
+_OPEN_ANSWERS_SECONDS = 5  # a long poll must not hold up a stop
 
 
 def main() -> None:
@@ -108,7 +109,14 @@ def web(
         resources = WebResources(
             engine=core.engine, catalogue=core.catalogue, publish=core.postman.send
         )
-        uvicorn.run(create_app(resources), host=host, port=port, log_config=None, access_log=False)
+        uvicorn.run(
+            create_app(resources),
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=_OPEN_ANSWERS_SECONDS,
+        )
 
 
 @cli.command()

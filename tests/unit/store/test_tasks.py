@@ -8,9 +8,9 @@ from sqlalchemy import Engine, func, select, update
 
 from fleet_contracts.envelope import TaskEnvelope, build_envelope
 from fleet_contracts.errors import Conflict, LeaseLost
-from fleet_contracts.outcome import Outcome, OutcomeKind
+from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
 from fleet_contracts.states import TaskState
-from fleet_workers.store import recovery, tables, tasks, views
+from fleet_workers.store import recovery, reviews, tables, tasks, views
 from fleet_workers.store.journal import StepKind, StepState, StoredJournal
 from fleet_workers.store.tasks import Claim
 
@@ -182,3 +182,21 @@ def test_a_deadline_ends_a_task_wherever_it_stands(engine: Engine) -> None:
     assert state_of(engine, envelope) is TaskState.EXPIRED
     with pytest.raises(LeaseLost):
         StoredJournal(engine, claim).begin(StepKind.TOOL, "refund", {})
+
+
+def test_a_review_whose_task_ends_otherwise_waits_no_more(engine: Engine) -> None:
+    envelope = accepted(engine, deadline=datetime.now(UTC) - timedelta(seconds=1))
+    with engine.begin() as connection:
+        item = reviews.add(
+            connection,
+            task_id=envelope.id,
+            tenant="acme",
+            agent="billing",
+            kind=ReviewKind.APPROVAL,
+            reason="over the limit",
+            packet={},
+        )
+        recovery.expire_overdue(connection, limit=100)
+        found = reviews.get(connection, item.id, tenant="acme")
+    assert found is not None
+    assert (found.state, found.decision) == ("closed", {"closed": "expired"})

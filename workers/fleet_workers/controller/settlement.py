@@ -179,7 +179,7 @@ class Settlement:
             **_model_of(journal, claim.agent),
         )
         attempts = [
-            {"error": step.name, **dict(step.result or {})}
+            {"code": step.name, **dict(step.result or {})}
             for step in journal.steps()
             if step.kind is StepKind.FAILURE
         ]

@@ -163,7 +163,7 @@ class _Run:
             "The fleet stays up until Ctrl-C.",
             "console, signed in (works once, for 15 minutes):",
             f"  {where.api_url}{access.console_path}",
-            f"API       {where.api_url}/docs",
+            f"API       {where.api_url}/openapi.json",
             f"Flower    {where.flower_url}  ({FLOWER_USER} / {where.flower_password})",
             f"logs      {self.folder.logs}",
             'submit    .venv/bin/fleet submit --wait "Where is my last invoice?"',

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from fleet_contracts.states import OPEN_STATES, TaskState
+from fleet_workers.store import reviews
 from fleet_workers.store.tables import tasks
 
 
@@ -74,6 +75,7 @@ def expire_overdue(connection: Connection, *, limit: int) -> list[UUID]:
                 finished_at=func.now(),
             )
         )
+        reviews.close(connection, found, why="expired")
     return found
 
 

@@ -1,12 +1,12 @@
 """Rows of items that wait for a person."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from fleet_contracts.ids import new_task_id
 from fleet_contracts.outcome import ReviewKind
@@ -56,6 +56,15 @@ def add(
         .returning(reviews)
     ).one()
     return _item(row)
+
+
+def close(connection: Connection, task_ids: Iterable[UUID], *, why: str) -> None:
+    """Take items off the list whose task was ended in another way."""
+    connection.execute(
+        update(reviews)
+        .where(reviews.c.task_id.in_(list(task_ids)), reviews.c.state == "waiting")
+        .values(state="closed", decided_at=func.now(), decision={"closed": why})
+    )
 
 
 def get(connection: Connection, review_id: UUID, *, tenant: str | None) -> ReviewItem | None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from fleet_contracts.errors import UnknownTask
 from fleet_contracts.outcome import TaskView
 from fleet_contracts.states import TaskState
-from fleet_workers.store import tasks, views
+from fleet_workers.store import reviews, tasks, views
 from fleet_workers.store.accounts import KeyHolder
 from fleet_workers.store.journal import Step, StepKind, StepState, read_steps
 from fleet_workers.web.access import Submitter, TaskReader
@@ -109,7 +109,8 @@ def cancel_task(resources: Resources, holder: Submitter, task_id: UUID) -> TaskV
     """Cancel a task that has not ended; a running one stops before its next write."""
     before = find_task(resources, holder, task_id)
     with resources.transaction() as connection:
-        tasks.cancel(connection, task_id, tenant=before.tenant)
+        if tasks.cancel(connection, task_id, tenant=before.tenant):
+            reviews.close(connection, [task_id], why="cancelled")
     after = find_task(resources, holder, task_id)
     if after.state is not TaskState.CANCELLED:
         raise NotOpen(

@@ -1,0 +1,127 @@
+"""A help desk that nobody here wrote: its 74 golden runs through RabbitMQ and real workers."""
+
+import json
+import re
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet_contracts.states import TaskState
+from fleet_workers.testing import Reply, ScriptedModel, answer, call, hand_over
+from support.fleet_processes import running_fleet
+from support.json_service import json_service
+from support.retail_shop import Refused, RetailShop, RetailStreet
+from support.stacks import Stack
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT.parent / "shared" / "data" / "tau2_retail"
+AGENTS = ROOT / "tests" / "retail_agent"
+TO_A_PERSON = "transfer_to_human_agents"
+_CALLS_BEFORE_KILL = 120  # of about 360: both workers are in the thick of it
+
+pytestmark = pytest.mark.skipif(
+    not DATA.is_dir(), reason=f"{DATA} is missing: it holds the retail tasks and their database."
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("killed", [False, True], ids=["undisturbed", "a worker killed"])
+def test_all_golden_runs_leave_the_database_that_direct_replay_leaves(
+    rabbitmq_stack: Stack, tmp_path: Path, killed: bool
+) -> None:
+    database = json.loads((DATA / "db.json").read_text())
+    stories = json.loads((DATA / "tasks_train.json").read_text())
+    assert len(stories) == 74
+    street = RetailStreet(database)
+    model = ScriptedModel(scripts={name_of(each): script_of(each) for each in stories}, key=whom)
+    with json_service(street.answer) as shop_url, model.serve() as server:
+        environment = {
+            "FLEET_AGENTS_PATH": str(AGENTS),
+            "RETAIL_URL": shop_url,
+            "OPENAI_BASE_URL": server.url,
+        }
+        with running_fleet(rabbitmq_stack, tmp_path, environment) as fleet:
+            victim = fleet.start_worker("retail", slots=10)
+            fleet.start_worker("retail", slots=10)
+            fleet.start_web()
+            fleet.start_janitor()
+            fleet.wait_ready()
+            assert victim.is_alive
+            begun = time.monotonic()
+            if killed:
+                street.after(_CALLS_BEFORE_KILL, victim.kill)
+            done = work_all(fleet, stories)
+            seconds = time.monotonic() - begun
+            assert victim.is_alive is not killed
+        model_calls = server.calls
+    states = Counter(str(view.state) for view in done.values())
+    print(f"\nretail: {len(stories)} tasks in {seconds:.1f} s, {model_calls} model calls, {states}")
+    for story in stories:
+        ended = done[name_of(story)]
+        assert ended.state is expected_state(story), (story["id"], ended)
+        assert street.shop(name_of(story)).database() == replayed(database, story), story["id"]
+    assert database == json.loads((DATA / "db.json").read_text())
+
+
+def work_all(fleet: Any, stories: list[dict[str, Any]]) -> dict[str, Any]:
+    with fleet.client() as client:
+        items = [
+            {"text": text_of(each), "agent": "retail", "customer": name_of(each)}
+            for each in stories
+        ]
+        handles = [result.handle for result in client.submit_many(items)]
+        assert all(handles)
+        return {
+            name_of(story): handle.wait(timeout=120)
+            for story, handle in zip(stories, handles, strict=True)
+        }
+
+
+def name_of(story: dict[str, Any]) -> str:
+    return f"story-{story['id']}"
+
+
+def text_of(story: dict[str, Any]) -> str:
+    told = story["user_scenario"]["instructions"]
+    return f"{told['reason_for_call']}\n{told['known_info'] or ''}"
+
+
+def golden_calls(story: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    actions = story["evaluation_criteria"]["actions"] or []
+    return [(each["name"], each["arguments"]) for each in actions]
+
+
+def script_of(story: dict[str, Any]) -> list[Reply]:
+    """The golden calls one by one; the tool that calls a person is our `hand_over`."""
+    lines: list[Reply] = []
+    for name, arguments in golden_calls(story):
+        if name == TO_A_PERSON:
+            return [*lines, hand_over(arguments["summary"])]
+        lines.append(call(name, **arguments))
+    return [*lines, answer("All is done as you wished.")]
+
+
+def whom(messages: list[dict[str, Any]]) -> str:
+    found = re.search(r"The customer is (story-\w+)\.", messages[0]["content"])
+    return found[1] if found else ""
+
+
+def expected_state(story: dict[str, Any]) -> TaskState:
+    handed = any(name == TO_A_PERSON for name, _ in golden_calls(story))
+    return TaskState.IN_REVIEW if handed else TaskState.SUCCEEDED
+
+
+def replayed(database: dict[str, Any], story: dict[str, Any]) -> dict[str, Any]:
+    shop = RetailShop(database)
+    for name, arguments in golden_calls(story):
+        if name == TO_A_PERSON:
+            break
+        try:
+            shop.do(name, arguments)
+        except Refused as refusal:
+            print(f"story {story['id']}: {name} refused: {refusal}")
+    return shop.database()
