@@ -14,6 +14,7 @@ from kombu import Connection, Exchange, Producer
 
 from fleet_contracts.codec import encode_task
 from fleet_contracts.envelope import MAX_ENVELOPE_BYTES, build_envelope
+from fleet_contracts.errors import Unavailable
 from fleet_contracts.outcome import OutcomeKind, ReviewKind, TaskView
 from fleet_contracts.states import TaskState
 from fleet_contracts.topology import agent_address, agent_queue_arguments, dead_address
@@ -28,7 +29,6 @@ from fleet_workers.testing import (
     garbage,
     stall,
 )
-from fleet_contracts.errors import Unavailable
 from support.stacks import Stack
 
 TRACK_AND_TELL = [call("track_parcel", order_id="ord_7"), answer("It is in Lyon.")]

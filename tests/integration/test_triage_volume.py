@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_every_message_is_resolved_or_waits_for_a_person(
-    embedded_stack: Stack, tmp_path: Path
+    embedded_stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     messages = sample("bitext_support.csv", "instruction") + sample("banking77_train.csv", "text")
     assert len(messages) == 2 * _EACH
@@ -59,7 +59,8 @@ def test_every_message_is_resolved_or_waits_for_a_person(
         assert len(task_ids) == len(messages), [r.error for r in results if r.error][:3]
         ended = wait_for_all(embedded_stack, task_ids)
         seconds = time.monotonic() - begun
-    print_figures(ended, seconds)
+    with capsys.disabled():
+        print(figures(ended, seconds))  # noqa: T201 the figures are for people
     for view in ended:
         assert view.state in {TaskState.SUCCEEDED, TaskState.IN_REVIEW}, view
         assert view.outcome is not None
@@ -88,11 +89,14 @@ def wait_for_all(stack: Stack, task_ids: set[Any]) -> list[TaskView]:
         time.sleep(0.5)
 
 
-def print_figures(ended: list[TaskView], seconds: float) -> None:
-    print(f"\ntriage: {len(ended)} messages in {seconds:.1f} s")
-    print("  by state:", dict(Counter(str(view.state) for view in ended)))
-    print("  by kind:", dict(Counter(kind_of(view) for view in ended).most_common()))
-    print("  by agent:", dict(Counter(view.agent for view in ended).most_common()))
+def figures(ended: list[TaskView], seconds: float) -> str:
+    counts = {
+        "state": Counter(str(view.state) for view in ended),
+        "kind": Counter(kind_of(view) for view in ended),
+        "agent": Counter(view.agent for view in ended),
+    }
+    lines = [f"  by {name}: {dict(count.most_common())}" for name, count in counts.items()]
+    return "\n".join([f"\ntriage: {len(ended)} messages in {seconds:.1f} s", *lines])
 
 
 def kind_of(view: TaskView) -> str:

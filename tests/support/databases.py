@@ -1,14 +1,18 @@
 """Throwaway databases with the store's tables, on the PostgreSQL server that the tests use."""
 
+import atexit
 import os
 import secrets
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
 
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from fleet_workers.store.migrate import create_database, upgrade
+from support.embedded_stack import temporary_servers
 
 SERVER_URL_VARIABLE = "FLEET_TEST_POSTGRES_URL"
 _DEFAULT_SERVER_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
@@ -20,9 +24,7 @@ def temporary_database(*, migrated: bool = True) -> Iterator[str]:
 
     It is dropped at the end, together with connections that are still open.
     """
-    server = make_url(os.environ.get(SERVER_URL_VARIABLE, _DEFAULT_SERVER_URL)).set(
-        drivername="postgresql+psycopg"
-    )
+    server = make_url(_server_url()).set(drivername="postgresql+psycopg")
     name = f"fleet_test_{secrets.token_hex(6)}"
     url = server.set(database=name).render_as_string(hide_password=False)
     create_database(url)
@@ -35,3 +37,18 @@ def temporary_database(*, migrated: bool = True) -> Iterator[str]:
         with engine.connect() as connection:
             connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
         engine.dispose()
+
+
+@cache
+def _server_url() -> str:
+    """The server that is named or runs on the standard port; else one from the wheel."""
+    if given := os.environ.get(SERVER_URL_VARIABLE):
+        return given
+    default = make_url(_DEFAULT_SERVER_URL)
+    try:
+        socket.create_connection((default.host, default.port), timeout=1).close()
+    except OSError:
+        running = ExitStack()
+        atexit.register(running.close)
+        return running.enter_context(temporary_servers()).postgres.url("postgres")
+    return _DEFAULT_SERVER_URL

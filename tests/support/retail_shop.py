@@ -1,4 +1,4 @@
-"""The shop behind the retail agent: the rules of its policy over a database that stays untouched."""
+"""The shop behind the retail agent: its rules, over a database that stays untouched."""
 
 import ast
 import copy
@@ -238,10 +238,10 @@ class RetailStreet:
         try:
             shop = self.shop(headers["X-Customer"])
             value = shop.do(path, body, key=headers["Idempotency-Key"])
-            self._count()
-            return 200, value
         except Refused as error:
             return 409, {"error": str(error)}
+        self._count()
+        return 200, value
 
     def _count(self) -> None:
         with self._lock:

@@ -150,7 +150,7 @@ def _need(name: str, url: str, start: str) -> None:
     """Make sure that a server answers, starting the machine's own where it is not running."""
     if _answers(url):
         return
-    program = start.split()[0]
+    program = start.split(maxsplit=1)[0]
     if shutil.which(program) is None:
         _give_up(f"{name} does not answer at {urlsplit(url).netloc} and {program} is not installed")
     done = subprocess.run(

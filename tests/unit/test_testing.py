@@ -262,6 +262,13 @@ def test_a_write_that_is_done_is_not_done_again() -> None:
     assert [step.name for step in found.steps if step.kind is StepKind.GATE] == ["repeat"]
 
 
+def test_the_same_write_in_other_words_is_not_done_again_either() -> None:
+    first = call("refund_order", order_id="ord_7", amount_usd="40")
+    second = call("refund_order", order_id="ord_7", amount_usd=40.0)
+    found = run(first, second, answer("Refunded once."), tools={"refund_order": {"ok": True}})
+    assert len(found.calls) == 1
+
+
 def test_a_tool_that_refuses_is_told_to_the_model() -> None:
     found = run(
         call("track_parcel", order_id="ord_7"),

@@ -1,5 +1,7 @@
 """Runs a worker process: one pool of slots for one or more agents, until it is told to stop."""
 
+import os
+import socket
 from pathlib import Path
 
 import structlog
@@ -44,7 +46,9 @@ def run_worker(settings: Settings, agents: tuple[str, ...], *, slots: int) -> No
             app.Worker(
                 pool="threads",
                 concurrency=slots,
-                hostname=f"{agents[0]}@%h",
+                # Two processes of a pool need two names: each has a control queue of its own, and
+                # RabbitMQ refuses a second consumer of an exclusive queue.
+                hostname=f"{agents[0]}.{os.getpid()}@{socket.gethostname()}",
                 loglevel=settings.log_level,
                 task_events=True,
                 without_gossip=True,

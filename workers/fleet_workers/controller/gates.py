@@ -50,7 +50,7 @@ def _repeat(action: Action) -> Verdict:
                 step.kind is StepKind.TOOL
                 and step.state is StepState.DONE
                 and step.name == action.tool.name
-                and step.request["arguments"] == action.arguments
+                and _are_equal(action.tool, step.request["arguments"], action.arguments)
                 and "error" not in (step.result or {})
             ):
                 return Verdict(
@@ -60,6 +60,14 @@ def _repeat(action: Action) -> Verdict:
                     "its result stands above.",
                 )
     return Verdict(gate="repeat", ruling="pass")
+
+
+def _are_equal(tool: Tool, earlier: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
+    """Compare as the tool reads them: a model writes the same amount as 40, "40" and 40.0."""
+    try:
+        return tool.parse_arguments(earlier) == tool.parse_arguments(arguments)
+    except ValueError:  # an earlier release of the tool took other arguments
+        return dict(earlier) == dict(arguments)
 
 
 def _approval(action: Action) -> Verdict:

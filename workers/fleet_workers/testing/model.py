@@ -23,7 +23,8 @@ class ScriptedModel:
     stand before a reply, and each script remembers how often each of them has happened.
 
     For many tasks at once give `scripts`, and `key`, which tells from the messages whose script
-    it is; the mapping is read anew each time, so it may grow. `triage` is the reply to the question which agent shall handle a task of `auto`.
+    it is; the mapping is read anew each time, so it may grow. `triage` is the reply to the
+    question which agent shall handle a task of `auto`.
     """
 
     def __init__(
