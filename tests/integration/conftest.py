@@ -3,7 +3,6 @@
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import pytest
 
 from fleet_workers.models.messages import Message
 from fleet_workers.testing import Reply, ScriptedModel, call
-from support.fleet_processes import Fleet, FleetProcess, running_fleet
+from support.bench import Bench
+from support.fleet_processes import running_fleet
 from support.json_service import json_service
 from support.parcel_shop import ParcelShop
 from support.stacks import Stack, open_stack
@@ -50,17 +50,6 @@ def rabbitmq_stack(opened_stacks: dict[str, Any]) -> Stack:
 @pytest.fixture(scope="session")
 def embedded_stack(opened_stacks: dict[str, Any]) -> Stack:
     return _open(opened_stacks, "embedded")
-
-
-@dataclass
-class Bench:
-    """A running fleet, its shop, and the scripts of its model by the `[key]` in a task's text."""
-
-    fleet: Fleet
-    shop: ParcelShop
-    worker: FleetProcess
-    shop_url: str
-    scripts: dict[str, list[Reply]] = field(default_factory=dict)
 
 
 def script_key(messages: list[Message]) -> str:

@@ -1,5 +1,6 @@
 """A help desk that nobody here wrote: its 74 golden runs through RabbitMQ and real workers."""
 
+import contextlib
 import json
 import re
 import time

@@ -15,7 +15,8 @@ STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WE
 """Does not end when it is asked to."""
 
 PARENT = (
-    "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    "import subprocess, sys; sleep = 'import time; time.sleep(600)'\n"
+    "subprocess.Popen([sys.executable, '-c', sleep])\n"
     + WELL_BEHAVED
 )
 """Has a process of its own."""

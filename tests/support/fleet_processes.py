@@ -101,6 +101,7 @@ class Fleet:
             "FLEET_LEASE": "PT3S",
             "FLEET_LEASE_RENEWAL": "PT0.7S",
             "FLEET_RETRY_CAP": "PT1S",
+            "FLEET_BREAKER_OPEN": "0.5",
             "FLEET_JANITOR_INTERVAL": "PT0.2S",
             **environment,
         }

@@ -24,6 +24,7 @@ from fleet_workers.settings import Settings, load_settings
 from fleet_workers.store import accounts, dead_letters, migrate, reviews
 from fleet_workers.store.engine import store_errors
 from fleet_workers.telemetry.logs import configure_logs
+from fleet_workers.telemetry.sentry import configure_sentry
 from fleet_workers.web.application import create_app
 from fleet_workers.web.keys import create_key
 from fleet_workers.web.resources import WebResources
@@ -65,6 +66,7 @@ def main() -> None:
 def _settings() -> Settings:
     settings = load_settings()
     configure_logs(settings.log_level, settings.log_format)
+    configure_sentry(settings.sentry_dsn)
     return settings
 
 

@@ -5,10 +5,21 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fleet_contracts.errors import ConfigurationError
+
+
+def _as_seconds(value: object) -> object:
+    """A plain number is seconds; ISO 8601 (`PT90S`) is understood as well."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_as_seconds)]
 
 
 class Settings(BaseSettings):
@@ -34,24 +45,28 @@ class Settings(BaseSettings):
     model_small: str | None = None
     model_medium: str | None = None
     model_large: str | None = None
-    model_timeout: timedelta = timedelta(seconds=60)
+    model_timeout: Duration = timedelta(seconds=60)
     """Wait for one model call. Longer answers than this are rarely read."""
 
     slots: Annotated[int, Field(ge=1, le=1000)] = 100
     """Tasks that one worker process works on at once; beyond 100 threads throughput falls."""
     store_connections: Annotated[int, Field(ge=1, le=100)] = 10
     """Connections to PostgreSQL a process: a slot holds one only while it writes."""
-    lease: timedelta = timedelta(seconds=15)
+    lease: Duration = timedelta(seconds=15)
     """How long a worker may be silent before another takes its tasks."""
-    lease_renewal: timedelta = timedelta(seconds=4)
-    stop_grace: timedelta = timedelta(seconds=30)
+    lease_renewal: Duration = timedelta(seconds=4)
+    stop_grace: Duration = timedelta(seconds=30)
     """Time that tasks in flight have to reach their next step when a worker is stopped."""
     max_deliveries: Annotated[int, Field(ge=1)] = 5
     """Claims after which a task that keeps losing its worker is put among the dead letters."""
     max_attempts: Annotated[int, Field(ge=1)] = 5
     """Runs that may end in a transient error before the task is dead."""
-    retry_cap: timedelta = timedelta(minutes=10)
-    janitor_interval: timedelta = timedelta(seconds=0.5)
+    retry_cap: Duration = timedelta(minutes=10)
+    breaker_failures: Annotated[int, Field(ge=1)] = 5
+    """Failures in a row after which a tool or model is left alone."""
+    breaker_open: Duration = timedelta(seconds=15)
+    """How long it is left alone before one call tries it again."""
+    janitor_interval: Duration = timedelta(seconds=0.5)
 
     log_level: str = "INFO"
     log_format: Literal["json", "text"] = "json"

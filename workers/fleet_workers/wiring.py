@@ -75,7 +75,10 @@ def open_core(settings: Settings, *, application: str) -> Iterator[Core]:
 def open_worker(core: Core) -> Iterator[WorkerParts]:
     """Open what a worker works with, and close it in the end."""
     settings = core.settings
-    breakers = Breakers()
+    breakers = Breakers(
+        failures=settings.breaker_failures,
+        open_seconds=settings.breaker_open.total_seconds(),
+    )
     draining = Event()
     gateway = _gateway(settings, breakers)
     tools = ToolRuntime(breakers=breakers, environment=os.environ)

@@ -83,6 +83,8 @@ def test_an_ended_lease_lets_another_worker_in_and_shuts_the_first_out(engine: E
         journal.finish(seq, {"value": 1})
     with pytest.raises(LeaseLost):
         journal.begin(StepKind.TOOL, "refund", {"arguments": {}})
+    with pytest.raises(LeaseLost):
+        journal.resume(seq)
     with engine.begin() as connection, pytest.raises(LeaseLost):
         tasks.succeed(connection, first, outcome=ANSWER, release="r")
     steps = StoredJournal(engine, second).steps()

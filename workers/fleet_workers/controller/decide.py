@@ -35,7 +35,8 @@ def decide(situation: Situation) -> Decision:
 
 def _ask(situation: Situation) -> Decision:
     limit = situation.release.manifest.limits.model_calls
-    if situation.count(StepKind.PLAN, situation.release.name) >= limit:
+    # Calls that failed do not count: attempts bound those, and an outage must not end in review.
+    if len(plans(situation.steps, situation.release.name)) >= limit:
         return Park(
             kind=ReviewKind.OVER_BUDGET,
             reason=f"No answer after {limit} model calls, which is the agent's limit.",

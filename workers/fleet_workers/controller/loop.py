@@ -174,6 +174,8 @@ def _call_tool(  # noqa: PLR0917 as above
                 "key": key,
             },
         )
+    else:
+        journal.resume(seq)
     try:
         value = ports.tools.call(
             decision.tool,

@@ -82,6 +82,14 @@ class Journal(Protocol):
         """
         ...
 
+    def resume(self, seq: int) -> None:
+        """Make sure, before a step is done again, that the task is still ours.
+
+        Raises:
+            LeaseLost: Another worker holds the task: do not do what was about to be done.
+        """
+        ...
+
     def finish(self, seq: int, result: Mapping[str, Any], usage: Usage | None = None) -> None:
         """Write a step as done.
 
@@ -127,6 +135,15 @@ class StoredJournal:
             self._insert(connection, step)
         self._steps.append(step)
         return step.seq
+
+    def resume(self, seq: int) -> None:
+        """Check the fence, and write this worker's epoch beside the step."""
+        with self.transaction() as connection:
+            connection.execute(
+                update(steps)
+                .where(steps.c.task_id == self._held.task_id, steps.c.seq == seq)
+                .values(epoch=self._held.epoch)
+            )
 
     def finish(self, seq: int, result: Mapping[str, Any], usage: Usage | None = None) -> None:
         """Write a step as done."""

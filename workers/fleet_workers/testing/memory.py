@@ -25,6 +25,9 @@ class MemoryJournal:
         """Add a started step and give its number."""
         return self._add(kind, name, StepState.STARTED, request=request, result=None)
 
+    def resume(self, seq: int) -> None:
+        """Nobody else can hold a task in memory."""
+
     def finish(self, seq: int, result: Mapping[str, Any], usage: Usage | None = None) -> None:
         """Note that a started step is done."""
         self._steps[seq] = replace(
