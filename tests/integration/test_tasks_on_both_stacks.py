@@ -109,7 +109,7 @@ def test_tasks_outlive_an_endpoint_that_is_down_slow_or_mad(bench: Bench, stack:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     worker = bench.fleet.start_worker(
-        "frail", OPENAI_BASE_URL=f"http://127.0.0.1:{port}/v1", FLEET_MODEL_TIMEOUT="PT0.5S"
+        "frail", OPENAI_BASE_URL=f"http://127.0.0.1:{port}/v1", FLEET_MODEL_TIMEOUT="0.5"
     )
     bench.fleet.wait_ready()
     try:

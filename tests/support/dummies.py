@@ -16,8 +16,7 @@ STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WE
 
 PARENT = (
     "import subprocess, sys; sleep = 'import time; time.sleep(600)'\n"
-    "subprocess.Popen([sys.executable, '-c', sleep])\n"
-    + WELL_BEHAVED
+    "subprocess.Popen([sys.executable, '-c', sleep])\n" + WELL_BEHAVED
 )
 """Has a process of its own."""
 

@@ -98,11 +98,12 @@ class Fleet:
             "OPENAI_API_KEY": "any",
             "FLEET_MODEL_SMALL": "scripted",
             # A dead worker is noticed soon, and waiting between attempts is short.
-            "FLEET_LEASE": "PT3S",
-            "FLEET_LEASE_RENEWAL": "PT0.7S",
-            "FLEET_RETRY_CAP": "PT1S",
+            "FLEET_LEASE": "3",
+            "FLEET_LEASE_RENEWAL": "0.7",
+            "FLEET_RETRY_CAP": "1",
             "FLEET_BREAKER_OPEN": "0.5",
-            "FLEET_JANITOR_INTERVAL": "PT0.2S",
+            "FLEET_BREAKER_OPEN": "2",
+            "FLEET_JANITOR_INTERVAL": "0.2",
             **environment,
         }
 
