@@ -101,8 +101,6 @@ class Fleet:
             "FLEET_LEASE": "3",
             "FLEET_LEASE_RENEWAL": "0.7",
             "FLEET_RETRY_CAP": "1",
-            "FLEET_BREAKER_OPEN": "0.5",
-            "FLEET_BREAKER_OPEN": "2",
             "FLEET_JANITOR_INTERVAL": "0.2",
             **environment,
         }

@@ -1,4 +1,7 @@
-"""`fleetctl`: what operators type."""
+"""`fleetctl`: what operators type.
+
+Each command imports what it runs: a worker needs no web framework, and a list no model client.
+"""
 
 import signal
 import sys
@@ -9,7 +12,6 @@ from threading import Event
 from typing import Annotated
 
 import typer
-import uvicorn
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
@@ -17,19 +19,11 @@ from sqlalchemy import Connection
 from fleet_contracts.errors import FleetError
 from fleet_workers.agents import load_catalogue
 from fleet_workers.agents.starter import write_starter
-from fleet_workers.embedded.up import UpOptions, run_fleet
-from fleet_workers.janitor.service import run_janitor
-from fleet_workers.janitor.sweep import sweep
-from fleet_workers.settings import Settings, load_settings
-from fleet_workers.store import accounts, dead_letters, migrate, reviews
+from fleet_workers.settings import Settings, announce_ready, load_settings
+from fleet_workers.store import accounts, dead_letters, reviews
 from fleet_workers.store.engine import store_errors
 from fleet_workers.telemetry.logs import configure_logs
 from fleet_workers.telemetry.sentry import configure_sentry
-from fleet_workers.web.application import create_app
-from fleet_workers.web.keys import create_key
-from fleet_workers.web.resources import WebResources
-from fleet_workers.wiring import open_core
-from fleet_workers.worker import announce_ready, run_worker
 
 cli = typer.Typer(help="Operate an Agent Fleet.", no_args_is_help=True, add_completion=False)
 agents_cli = typer.Typer(help="Agents that are installed here.", no_args_is_help=True)
@@ -72,6 +66,8 @@ def _settings() -> Settings:
 
 @contextmanager
 def _store() -> Iterator[Connection]:
+    from fleet_workers.wiring import open_core
+
     with (
         open_core(load_settings(), application="fleetctl") as core,
         store_errors(),
@@ -87,6 +83,8 @@ def up(
     folder: Annotated[Path, typer.Option(help="Where data and logs are kept.")] = Path(".fleet"),
 ) -> None:
     """Start a whole fleet on this machine and work through an inbox."""
+    from fleet_workers.embedded.up import UpOptions, run_fleet
+
     raise typer.Exit(run_fleet(UpOptions(once=once, inbox=inbox, folder=folder)))
 
 
@@ -96,6 +94,8 @@ def worker(
     slots: Annotated[int | None, typer.Option(help="Tasks at once.", min=1, max=1000)] = None,
 ) -> None:
     """Run a worker process for one or more agents."""
+    from fleet_workers.worker import run_worker
+
     settings = _settings()
     run_worker(settings, tuple(agents), slots=slots or settings.slots)
 
@@ -106,6 +106,12 @@ def web(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
 ) -> None:
     """Run the HTTP API and the console."""
+    import uvicorn
+
+    from fleet_workers.web.application import create_app
+    from fleet_workers.web.resources import WebResources
+    from fleet_workers.wiring import open_core
+
     settings = _settings()
     with open_core(settings, application="web") as core:
         resources = WebResources(
@@ -124,6 +130,10 @@ def web(
 @cli.command()
 def janitor() -> None:
     """Run a janitor: it recovers what dead workers and lost messages left behind."""
+    from fleet_workers.janitor.service import run_janitor
+    from fleet_workers.janitor.sweep import sweep
+    from fleet_workers.wiring import open_core
+
     settings = _settings()
     stopped = Event()
     for each in (signal.SIGTERM, signal.SIGINT):
@@ -140,6 +150,8 @@ def janitor() -> None:
 @db_cli.command("upgrade")
 def db_upgrade() -> None:
     """Create the database where it is missing, and bring its tables up to date."""
+    from fleet_workers.store import migrate
+
     settings = load_settings()
     with store_errors():
         migrate.create_database(settings.sqlalchemy_url)
@@ -170,6 +182,9 @@ def keys_create(
     label: Annotated[str, typer.Option(help="What the key is for.")] = "made by fleetctl",
 ) -> None:
     """Make a key and print it. It cannot be read again."""
+    from fleet_workers.web.keys import create_key
+    from fleet_workers.wiring import open_core
+
     with open_core(load_settings(), application="fleetctl") as core:
         console.print(create_key(core.engine, tenant=tenant, role=role, label=label))
 

@@ -104,3 +104,10 @@ def load_settings() -> Settings:
         raise ConfigurationError(
             f"Wrong settings: {faults}. They are FLEET_… variables."
         ) from error
+
+
+def announce_ready(ready_file: Path | None) -> None:
+    """Make the file that whoever started this process waits for."""
+    if ready_file is not None:
+        ready_file.parent.mkdir(parents=True, exist_ok=True)
+        ready_file.touch()

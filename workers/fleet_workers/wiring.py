@@ -22,7 +22,7 @@ from fleet_workers.resilience.breakers import Breakers
 from fleet_workers.settings import Settings
 from fleet_workers.store.engine import open_engine, store_errors
 from fleet_workers.store.leases import LeaseKeeper
-from fleet_workers.store.migrate import check_version
+from fleet_workers.store.version import check_version
 from fleet_workers.tools.runtime import ToolRuntime
 
 _REDIS_TIMEOUT_SECONDS = 2.0  # session memory is a help; a task does not wait long for it

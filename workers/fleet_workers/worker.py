@@ -2,14 +2,13 @@
 
 import os
 import socket
-from pathlib import Path
 
 import structlog
 from celery import signals
 
 from fleet_contracts.envelope import AUTO_AGENT
 from fleet_workers.app import app, consumed_queues
-from fleet_workers.settings import Settings
+from fleet_workers.settings import Settings, announce_ready
 from fleet_workers.tasks import consumer_class, register_tasks
 from fleet_workers.wiring import open_core, open_worker
 
@@ -55,10 +54,3 @@ def run_worker(settings: Settings, agents: tuple[str, ...], *, slots: int) -> No
                 without_mingle=True,
                 without_heartbeat=False,
             ).start()
-
-
-def announce_ready(ready_file: Path | None) -> None:
-    """Make the file that whoever started this process waits for."""
-    if ready_file is not None:
-        ready_file.parent.mkdir(parents=True, exist_ok=True)
-        ready_file.touch()

@@ -5,11 +5,8 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
-
-from fleet_contracts.errors import ConfigurationError
 
 _LOCK = 7_461_202_611  # any number that only migrations use: one upgrade at a time
 
@@ -26,20 +23,6 @@ def upgrade(sqlalchemy_url: str) -> str:
             return _current(connection) or "none"
     finally:
         engine.dispose()
-
-
-def check_version(connection: Connection) -> None:
-    """Make sure that the tables are those that this code was written for.
-
-    Raises:
-        ConfigurationError: The store is older or newer than the code.
-    """
-    current, wanted = _current(connection), _head()
-    if current != wanted:
-        raise ConfigurationError(
-            f"The store is at version {current or 'none'}, this code needs {wanted}: "
-            "run `fleetctl db upgrade`."
-        )
 
 
 def create_database(sqlalchemy_url: str) -> bool:
@@ -69,7 +52,3 @@ def _configuration() -> Config:
 
 def _current(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
-
-
-def _head() -> str | None:
-    return ScriptDirectory.from_config(_configuration()).get_current_head()

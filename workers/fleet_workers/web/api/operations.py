@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from pydantic import BaseModel, ConfigDict
 
 from fleet_contracts.errors import ConfigurationError, FleetError
-from fleet_workers.store.migrate import check_version
+from fleet_workers.store.version import check_version
 from fleet_workers.web.resources import Resources
 
 router = APIRouter(tags=["operations"])
