@@ -48,8 +48,8 @@ class WorkerParts:
 
 
 @contextmanager
-def open_core(settings: Settings, *, application: str) -> Iterator[Core]:
-    """Open the store and the broker, and close them in the end.
+def open_core(settings: Settings, *, application: str, ping: bool = True) -> Iterator[Core]:
+    """Open the store and the broker, and close them in the end; `ping` as in `open_engine`.
 
     Raises:
         ConfigurationError: An agent is wrong, or the store's version is another.
@@ -57,7 +57,10 @@ def open_core(settings: Settings, *, application: str) -> Iterator[Core]:
     """
     catalogue = load_catalogue(settings.agents_path)
     engine = open_engine(
-        settings.sqlalchemy_url, connections=settings.store_connections, application=application
+        settings.sqlalchemy_url,
+        connections=settings.store_connections,
+        application=application,
+        ping=ping,
     )
     try:
         with store_errors(), engine.connect() as connection:

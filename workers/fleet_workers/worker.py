@@ -23,7 +23,7 @@ def run_worker(settings: Settings, agents: tuple[str, ...], *, slots: int) -> No
         ConfigurationError: A setting or an agent's folder is wrong.
         Unavailable: The store is away.
     """
-    with open_core(settings, application=f"worker {' '.join(agents)}") as core:
+    with open_core(settings, application=f"worker {' '.join(agents)}", ping=False) as core:
         for agent in agents:
             if agent != AUTO_AGENT:
                 core.catalogue.get(agent)

@@ -13,17 +13,21 @@ _POOL_WAIT_SECONDS = 20  # a slot waits this long for a connection before its ta
 _STATEMENT_TIMEOUT_MS = 15_000  # no statement of the fleet takes a second when all is well
 
 
-def open_engine(sqlalchemy_url: str, *, connections: int, application: str) -> Engine:
+def open_engine(
+    sqlalchemy_url: str, *, connections: int, application: str, ping: bool = True
+) -> Engine:
     """Make a pool of connections; nothing is opened before the first use.
 
-    `application` is the name that PostgreSQL shows for the process in pg_stat_activity.
+    `application` is the name that PostgreSQL shows for the process in pg_stat_activity. With
+    `ping` a connection is tried before each use, so that a restart of the server is not noticed;
+    workers do without the round trip, because they repeat what fails.
     """
     return create_engine(
         sqlalchemy_url,
         pool_size=connections,
         max_overflow=0,
         pool_timeout=_POOL_WAIT_SECONDS,
-        pool_pre_ping=True,
+        pool_pre_ping=ping,
         connect_args={
             "connect_timeout": 5,
             "application_name": application,
