@@ -1,15 +1,11 @@
 """Runs the web process on a loopback port inside the test process, on a store of its own."""
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import httpx2
-import uvicorn
 from sqlalchemy import Connection, Engine, func, select
 
 from fleet_contracts.envelope import build_envelope
@@ -24,6 +20,7 @@ from fleet_workers.store.reviews import ReviewItem
 from fleet_workers.store.tables import metadata
 from fleet_workers.store.tasks import Claim
 from fleet_workers.web import WebResources, create_app
+from support.asgi_server import serving
 
 
 @dataclass
@@ -111,21 +108,11 @@ def running_site(database_url: str) -> Iterator[Site]:
     engine = open_engine(database_url, connections=8, application="test web")
     published: list[Letter] = []
     resources = WebResources(engine=engine, catalogue=load_catalogue(), publish=published.extend)
-    config = uvicorn.Config(create_app(resources), log_level="critical", ws="none", lifespan="on")
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            while not server.started:
-                assert thread.is_alive(), "the web process did not start"
-                time.sleep(0.01)
+    try:
+        with serving(create_app(resources)) as url:
             yield Site(url=url, engine=engine, resources=resources, published=published)
-        finally:
-            server.should_exit = True
-            thread.join(timeout=10)
-            engine.dispose()
+    finally:
+        engine.dispose()
 
 
 def empty_store(site: Site) -> None:

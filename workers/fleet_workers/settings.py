@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fleet_contracts.errors import ConfigurationError
+from fleet_contracts.faults import explain_faults
 
 
 def _as_seconds(value: object) -> object:
@@ -97,12 +98,8 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_input=False)
-        )
         raise ConfigurationError(
-            f"Wrong settings: {faults}. They are FLEET_… variables."
+            f"Wrong settings: {explain_faults(error)}. They are FLEET_… variables."
         ) from error
 
 

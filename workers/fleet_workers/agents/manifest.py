@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from fleet_contracts.envelope import AgentName
 from fleet_contracts.errors import ConfigurationError
+from fleet_contracts.faults import explain_faults
 
 MANIFEST_NAME = "agent.toml"
 Line = Annotated[str, StringConstraints(min_length=3, max_length=300)]
@@ -83,11 +84,7 @@ def load_manifest(folder: Path) -> Manifest:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not TOML: {error}.") from error
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_input=False)
-        )
-        raise ConfigurationError(f"{path}: {faults}.") from error
+        raise ConfigurationError(f"{path}: {explain_faults(error)}.") from error
     if manifest.name != folder.name:
         raise ConfigurationError(
             f"{path} says name = {manifest.name!r}, its folder is {folder.name!r}: make them equal."

@@ -111,7 +111,7 @@ class Executor:
         log.warning("message.dead", reason=error.code, error=str(error), queue=queue)
 
     def _accept_and_claim(self, envelope: TaskEnvelope, traceparent: str | None) -> Claim | None:
-        if envelope.agent != AUTO_AGENT and envelope.agent not in self._catalogue:
+        if envelope.agent != AUTO_AGENT:
             self._catalogue.get(envelope.agent)
         with store_errors(), self._engine.begin() as connection:
             if not accounts.tenant_exists(connection, envelope.tenant):

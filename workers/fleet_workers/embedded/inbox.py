@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope, build_envelope
 from fleet_contracts.errors import ConfigurationError, InvalidEnvelope
+from fleet_contracts.faults import explain_faults
 from fleet_workers.embedded.run_access import DEFAULT_TENANT
 
 BUNDLED_INBOX: Final = Path(__file__).parent / "inbox.jsonl"
@@ -91,11 +92,7 @@ def _parse(line: str, *, place: str) -> InboxRequest:
             metadata={"inbox": parsed.id} if parsed.id else None,
         )
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_input=False)
-        )
-        raise ConfigurationError(f"{place}: {faults}.") from error
+        raise ConfigurationError(f"{place}: {explain_faults(error)}.") from error
     except InvalidEnvelope as error:
         raise ConfigurationError(f"{place}: {error}") from error
     return InboxRequest(envelope=envelope, expect=parsed.expect)

@@ -18,6 +18,7 @@ from fleet_contracts.errors import (
 )
 from fleet_workers.models.messages import ChatReply, ChatRequest, ToolCall
 from fleet_workers.resilience.breakers import Breakers
+from fleet_workers.resilience.retry_after import read_retry_after
 
 OFFLINE_PREFIX = "offline-"
 _BLIP_WAIT_SECONDS = 0.3
@@ -137,17 +138,10 @@ def _classed(error: openai.OpenAIError, address: object, model: str) -> FleetErr
         case openai.RateLimitError() | openai.InternalServerError():
             found = Unavailable(
                 f"{model} at {address} answered {error.status_code}.",
-                retry_after_seconds=_retry_after(error.response.headers),
+                retry_after_seconds=read_retry_after(error.response.headers),
             )
         case openai.APIStatusError():
             found = PermanentError(f"{model} refused the request: {error.message}")
         case _:
             found = Unavailable(f"{model} at {address} answered nonsense: {error}.")
     return found
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    try:
-        return max(0.0, float(headers["retry-after"]))
-    except (KeyError, ValueError):
-        return None

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from fleet_contracts.errors import ConfigurationError
+from fleet_contracts.faults import explain_faults
 from fleet_workers.tools.context import ToolContext
 
 Effect = Literal["read", "write"]
@@ -64,10 +65,7 @@ class Tool:
         try:
             parsed = self.arguments.model_validate(dict(arguments))
         except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(str(part) for part in fault['loc']) or 'arguments'}: {fault['msg']}"
-                for fault in error.errors(include_url=False, include_input=False)
-            )
+            faults = explain_faults(error, whole="arguments")
             raise ValueError(f"Arguments of {self.name} not accepted: {faults}.") from error
         return {name: getattr(parsed, name) for name in type(parsed).model_fields}
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from fleet_contracts.envelope import TaskEnvelope
 from fleet_contracts.errors import FleetError, PermanentError, TimedOut, TransientError, Unavailable
 from fleet_workers.resilience.breakers import Breakers
+from fleet_workers.resilience.retry_after import read_retry_after
 from fleet_workers.tools.context import ToolContext
 from fleet_workers.tools.registry import Tool
 
@@ -126,15 +127,8 @@ def _classed(tool: Tool, function: Callable[[], object]) -> object:
 def _of_status(tool: Tool, response: httpx2.Response) -> FleetError:
     text = f"{tool.name}: the server answered {response.status_code}."
     if response.status_code == _TOO_MANY_REQUESTS or response.status_code >= _SERVER_ERROR:
-        return Unavailable(text, retry_after_seconds=_retry_after(response))
+        return Unavailable(text, retry_after_seconds=read_retry_after(response.headers))
     return PermanentError(text)
-
-
-def _retry_after(response: httpx2.Response) -> float | None:
-    try:
-        return max(0.0, float(response.headers["Retry-After"]))
-    except (KeyError, ValueError):
-        return None
 
 
 def _result(tool: Tool, value: object) -> object:
