@@ -38,6 +38,7 @@ tasks = Table(
     Column("traceparent", Text),
     Column("epoch", Integer, nullable=False, server_default="0"),
     Column("worker", Text),
+    Column("presence", Integer),
     Column("lease_until", _TIME),
     Column("deliveries", Integer, nullable=False, server_default="0"),
     Column("attempts", Integer, nullable=False, server_default="0"),
@@ -46,6 +47,7 @@ tasks = Table(
     Column("deadline", _TIME),
     Column("outcome", JSONB),
     Column("last_error", JSONB),
+    Column("submitted_at", _TIME, nullable=False, server_default=_NOW),
     Column("created_at", _TIME, nullable=False, server_default=_NOW),
     Column("started_at", _TIME),
     Column("finished_at", _TIME),
@@ -59,6 +61,22 @@ tasks = Table(
         "deadline",
         postgresql_where=text(
             "deadline IS NOT NULL AND state IN ('queued', 'running', 'retrying', 'in_review')"
+        ),
+    ),
+    # Queued tasks whose message was used up while they might not run: paused, or not their turn.
+    Index(
+        "tasks_unwoken",
+        "created_at",
+        postgresql_where=text("state = 'queued' AND woken_at IS NULL"),
+    ),
+    Index(
+        "tasks_session",
+        "tenant",
+        "session_id",
+        "submitted_at",
+        "id",
+        postgresql_where=text(
+            "session_id IS NOT NULL AND state IN ('queued', 'running', 'retrying', 'in_review')"
         ),
     ),
     Index("tasks_by_tenant", "tenant", "created_at"),
@@ -84,6 +102,24 @@ steps = Table(
     postgresql_with={"fillfactor": "80"},
 )
 
+texts = Table(
+    "texts",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("agent", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("paused_by", Text, nullable=False),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+)
+
 reviews = Table(
     "reviews",
     metadata,
@@ -97,7 +133,9 @@ reviews = Table(
     Column("packet", JSONB, nullable=False),
     Column("created_at", _TIME, nullable=False, server_default=_NOW),
     Column("decided_at", _TIME),
+    Column("decided_by", Text),
     Column("decision", JSONB),
+    Index("reviews_decided", "decided_at", postgresql_where=text("state = 'decided'")),
     Index("reviews_waiting", "tenant", "created_at", postgresql_where=text("state = 'waiting'")),
     Index("reviews_of_task", "task_id"),
 )
@@ -112,14 +150,33 @@ dead_letters = Table(
     Column("queue", Text),
     Column("reason", Text, nullable=False),
     Column("error", Text, nullable=False),
+    Column("cause", Text, nullable=False, server_default=""),
     Column("body", Text, nullable=False),
     Column("attempts", JSONB, nullable=False, server_default="[]"),
     Column("traceparent", Text),
     Column("created_at", _TIME, nullable=False, server_default=_NOW),
     Column("settled_at", _TIME),
     Column("settled_as", Text),
+    Column("settled_by", Text),
     Index("dead_letters_open", "created_at", postgresql_where=text("settled_at IS NULL")),
     Index("dead_letters_of_task", "task_id"),
+)
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant", Text),
+    Column("filter", JSONB, nullable=False),
+    Column("per_second", Numeric(10, 3), nullable=False),
+    Column("matched", Integer, nullable=False),
+    Column("replayed", Integer, nullable=False, server_default="0"),
+    Column("refused", Integer, nullable=False, server_default="0"),
+    Column("requested_by", Text, nullable=False),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    Column("next_at", _TIME, nullable=False, server_default=_NOW),
+    Column("finished_at", _TIME),
+    Index("replays_open", "next_at", postgresql_where=text("finished_at IS NULL")),
 )
 
 outbox = Table(
