@@ -158,6 +158,7 @@ dead_letters = Table(
     Column("settled_at", _TIME),
     Column("settled_as", Text),
     Column("settled_by", Text),
+    Column("settled_reason", Text),
     Index("dead_letters_open", "created_at", postgresql_where=text("settled_at IS NULL")),
     Index("dead_letters_of_task", "task_id"),
 )
@@ -172,6 +173,9 @@ replays = Table(
     Column("matched", Integer, nullable=False),
     Column("replayed", Integer, nullable=False, server_default="0"),
     Column("refused", Integer, nullable=False, server_default="0"),
+    Column("refusals", JSONB, nullable=False, server_default="[]"),
+    Column("passed_at", _TIME),
+    Column("passed_id", Uuid),
     Column("requested_by", Text, nullable=False),
     Column("created_at", _TIME, nullable=False, server_default=_NOW),
     Column("next_at", _TIME, nullable=False, server_default=_NOW),

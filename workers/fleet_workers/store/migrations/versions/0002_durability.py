@@ -51,6 +51,7 @@ def upgrade() -> None:
     )
     op.add_column("dead_letters", sa.Column("cause", sa.Text(), server_default="", nullable=False))
     op.add_column("dead_letters", sa.Column("settled_by", sa.Text()))
+    op.add_column("dead_letters", sa.Column("settled_reason", sa.Text()))
     op.create_table(
         "replays",
         sa.Column("id", sa.Uuid(), primary_key=True),
@@ -60,6 +61,9 @@ def upgrade() -> None:
         sa.Column("matched", sa.Integer(), nullable=False),
         sa.Column("replayed", sa.Integer(), server_default="0", nullable=False),
         sa.Column("refused", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("refusals", postgresql.JSONB(), server_default="[]", nullable=False),
+        sa.Column("passed_at", _TIME),
+        sa.Column("passed_id", sa.Uuid()),
         sa.Column("requested_by", sa.Text(), nullable=False),
         sa.Column("created_at", _TIME, server_default=_NOW, nullable=False),
         sa.Column("next_at", _TIME, server_default=_NOW, nullable=False),
@@ -78,6 +82,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("finished_at IS NULL"),
     )
     op.drop_table("replays")
+    op.drop_column("dead_letters", "settled_reason")
     op.drop_column("dead_letters", "settled_by")
     op.drop_column("dead_letters", "cause")
     op.drop_index(
