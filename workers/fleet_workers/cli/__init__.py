@@ -1,0 +1,30 @@
+"""`fleetctl`: what operators type. One file a group of commands.
+
+Each command imports what it runs: a worker needs no web framework, and a list no model client.
+"""
+
+import sys
+
+import typer
+
+from fleet_contracts.errors import FleetError
+from fleet_workers.cli import accounts, agents, dead_letters, processes, reviews, store
+
+cli = typer.Typer(help="Operate an Agent Fleet.", no_args_is_help=True, add_completion=False)
+cli.add_typer(processes.commands)
+cli.add_typer(agents.commands, name="agents")
+cli.add_typer(agents.tool_commands, name="tools")
+cli.add_typer(store.commands, name="db")
+cli.add_typer(accounts.tenant_commands, name="tenants")
+cli.add_typer(accounts.key_commands, name="keys")
+cli.add_typer(reviews.commands, name="reviews")
+cli.add_typer(dead_letters.commands, name="dead")
+
+
+def main() -> None:
+    """Run a command; an error of the fleet is one line on standard error and exit code 1."""
+    try:
+        cli()
+    except FleetError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 the command line's own output
+        sys.exit(1)

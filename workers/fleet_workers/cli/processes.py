@@ -1,0 +1,86 @@
+"""`fleetctl up|worker|web|janitor`: the fleet's processes."""
+
+import signal
+from pathlib import Path
+from threading import Event
+from typing import Annotated
+
+import typer
+
+from fleet_workers.cli.terminal import process_settings
+from fleet_workers.settings import announce_ready
+
+commands = typer.Typer()
+
+_OPEN_ANSWERS_SECONDS = 5  # a long poll must not hold up a stop
+
+
+@commands.command()
+def up(
+    once: Annotated[bool, typer.Option(help="Stop after the inbox.")] = False,
+    inbox: Annotated[Path | None, typer.Option(help="Requests of your own, JSON lines.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where data and logs are kept.")] = Path(".fleet"),
+) -> None:
+    """Start a whole fleet on this machine and work through an inbox."""
+    from fleet_workers.embedded.up import UpOptions, run_fleet
+
+    raise typer.Exit(run_fleet(UpOptions(once=once, inbox=inbox, folder=folder)))
+
+
+@commands.command()
+def worker(
+    agents: Annotated[list[str], typer.Argument(help="Agents to serve; auto does triage.")],
+    slots: Annotated[int | None, typer.Option(help="Tasks at once.", min=1, max=1000)] = None,
+) -> None:
+    """Run a worker process for one or more agents."""
+    from fleet_workers.worker import run_worker
+
+    settings = process_settings()
+    run_worker(settings, tuple(agents), slots=slots or settings.slots)
+
+
+@commands.command()
+def web(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+) -> None:
+    """Run the HTTP API and the console."""
+    import uvicorn
+
+    from fleet_workers.web.application import create_app
+    from fleet_workers.web.resources import WebResources
+    from fleet_workers.wiring import open_core
+
+    settings = process_settings()
+    with open_core(settings, application="web") as core:
+        resources = WebResources(
+            engine=core.engine, catalogue=core.catalogue, publish=core.postman.send
+        )
+        uvicorn.run(
+            create_app(resources),
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=_OPEN_ANSWERS_SECONDS,
+        )
+
+
+@commands.command()
+def janitor() -> None:
+    """Run a janitor: it recovers what dead workers and lost messages left behind."""
+    from fleet_workers.janitor.service import run_janitor
+    from fleet_workers.janitor.sweep import sweep
+    from fleet_workers.wiring import open_core
+
+    settings = process_settings()
+    stopped = Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: stopped.set())
+    with open_core(settings, application="janitor") as core:
+        announce_ready(settings.ready_file)
+        run_janitor(
+            lambda: sweep(core.engine, core.postman),
+            every=settings.janitor_interval,
+            stopped=stopped,
+        )
