@@ -1,0 +1,1 @@
+"""Dead letters: replayed, one by one or in bulk, rehearsed without effects, discarded."""
