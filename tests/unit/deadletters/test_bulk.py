@@ -76,20 +76,20 @@ def test_the_rate_holds_however_often_it_is_worked_on(graveyard: Graveyard) -> N
         work(graveyard, bag)
         time.sleep(0.02)
     elapsed = time.monotonic() - begun
-    assert 8 <= len(bag.letters) <= 1 + 10 * elapsed
+    assert 5 <= len(bag.letters) <= 1 + 10 * elapsed
 
 
 def test_a_rate_above_the_rounds_sends_several_a_round(graveyard: Graveyard) -> None:
-    for _ in range(12):
+    for _ in range(60):
         graveyard.dead()
-    request(graveyard, per_second=10)
+    request(graveyard, per_second=4)
     bag = Postbag()
-    assert work(graveyard, bag) == 1
-    wait(graveyard, 0.5)
-    assert work(graveyard, bag) == 5
+    assert 1 <= work(graveyard, bag) <= 3
+    wait(graveyard, 1)
+    assert 4 <= work(graveyard, bag) <= 7
     # After a long stillness it does not catch up with all at once
     wait(graveyard, 3600)
-    assert work(graveyard, bag) <= 21
+    assert 8 <= work(graveyard, bag) <= 12
 
 
 def test_what_cannot_be_replayed_is_refused_once_with_its_reason(graveyard: Graveyard) -> None:

@@ -41,6 +41,7 @@ def work_replays(
                 break
             wake_ups = _take(connection, turn, catalogue)
         postman.send(wake_ups)
+        log.info("replay.turn", job=str(turn.job.id), replayed=len(wake_ups), last=turn.is_last)
         dealt_with += len(turn.letters)
     return dealt_with
 
@@ -68,6 +69,4 @@ def _take(connection: Connection, turn: Turn, catalogue: AgentCatalogue) -> list
         else:
             wake_ups.append(done.wake_up)
     replays.end_turn(connection, turn, replayed=len(wake_ups), refusals=refusals)
-    if turn.is_last:
-        log.info("replay.finished", job=str(turn.job.id))
     return wake_ups

@@ -1,20 +1,30 @@
-"""Replays and discards one dead letter. Twice is once; what is refused leaves all as it was."""
+"""Replays and discards dead letters one by one. Twice is once; a refusal leaves all as it was."""
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Connection, Engine
 
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope, is_past
-from fleet_contracts.errors import Conflict, FleetError, InvalidEnvelope, UnknownTenant
+from fleet_contracts.errors import (
+    Conflict,
+    FleetError,
+    InvalidEnvelope,
+    InvalidInput,
+    UnknownTenant,
+)
 from fleet_contracts.states import TaskState
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.deadletters.errors import AlreadySettled, NotDead, Overdue, UnknownDeadLetter
 from fleet_workers.deadletters.message import read_message
 from fleet_workers.store import accounts, dead_letters, outbox, revival, tasks
 from fleet_workers.store.dead_letters import DeadLetter
+from fleet_workers.store.engine import store_errors
 from fleet_workers.store.outbox import Letter
 from fleet_workers.store.revival import TaskFacts
 
@@ -61,8 +71,60 @@ def replay_letter(
         raise _why_not_open(connection, letter_id, tenant)
     task_id = _queue(connection, letter, catalogue)
     (wake_up,) = outbox.wake(connection, [task_id])
-    log.info("dead_letter.replayed", letter=str(letter_id), task=str(task_id), by=by)
     return Replayed(letter_id=letter_id, task_id=task_id, wake_up=wake_up)
+
+
+class Refusal(BaseModel):
+    """Why a letter was not replayed. `code` is stable, `detail` is for people."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    detail: str
+
+
+class ReplayResult(BaseModel):
+    """What became of one letter."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: UUID
+    status: Literal["replayed", "refused"]
+    task_id: UUID | None = None
+    error: Refusal | None = None
+
+
+def replay_letters(
+    engine: Engine,
+    send: Callable[[Sequence[Letter]], None],
+    letter_ids: Iterable[UUID],
+    *,
+    catalogue: AgentCatalogue,
+    by: str,
+    tenant: str | None = None,
+) -> list[ReplayResult]:
+    """Replay these letters now, each for itself; gives results in their order.
+
+    `send` takes the messages after the commit and never raises.
+
+    Raises:
+        Unavailable: The store is away; letters before this one stay replayed.
+    """
+    results: list[ReplayResult] = []
+    for letter_id in letter_ids:
+        try:
+            with store_errors(), engine.begin() as connection:
+                done = replay_letter(
+                    connection, letter_id, catalogue=catalogue, by=by, tenant=tenant
+                )
+        except InvalidInput as error:
+            refusal = Refusal(code=error.code, detail=str(error))
+            results.append(ReplayResult(id=letter_id, status="refused", error=refusal))
+            continue
+        send([done.wake_up])
+        log.info("dead_letter.replayed", letter=str(letter_id), task=str(done.task_id), by=by)
+        results.append(ReplayResult(id=letter_id, status="replayed", task_id=done.task_id))
+    return results
 
 
 def discard_letter(
@@ -79,7 +141,6 @@ def discard_letter(
     )
     if letter is None:
         raise _why_not_open(connection, letter_id, tenant)
-    log.info("dead_letter.discarded", letter=str(letter_id), by=by, reason=reason)
     return letter
 
 
