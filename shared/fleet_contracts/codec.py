@@ -3,12 +3,19 @@
 import json
 import socket
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from fleet_contracts.envelope import TaskEnvelope
 from fleet_contracts.topology import agent_address
 
 TRACE_HEADER = "traceparent"
+
+STORED_HEADER = "fleet_stored"
+"""True on a message about a task that stands in the store: a hint, a wrong one costs time only."""
+
+SUBMITTED_HEADER = "fleet_submitted_at"
+"""When the producer sent the task, ISO 8601: the order of a session's tasks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +32,15 @@ class WireMessage:
 
 
 def encode_task(
-    envelope: TaskEnvelope, *, agent: str | None = None, traceparent: str | None = None
+    envelope: TaskEnvelope,
+    *,
+    agent: str | None = None,
+    traceparent: str | None = None,
+    stored: bool = False,
 ) -> WireMessage:
     """Encode one task for the queue of its agent (of `agent`, where the fleet chose another).
+
+    `stored` says that the task stands in the store already.
 
     Source: Celery's documentation, "Message Protocol", version 2. The body is
     `[args, kwargs, embed]` with the envelope as the only positional argument.
@@ -57,6 +70,11 @@ def encode_task(
             "origin": f"fleet@{socket.gethostname()}",
             "ignore_result": True,
             **({TRACE_HEADER: traceparent} if traceparent else {}),
+            **(
+                {STORED_HEADER: True}
+                if stored
+                else {SUBMITTED_HEADER: datetime.now(UTC).isoformat()}
+            ),
         },
         properties={
             "content_type": "application/json",

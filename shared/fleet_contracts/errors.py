@@ -6,6 +6,7 @@ FleetError
 │   ├── UnknownAgent      no agent of that name is installed
 │   ├── UnknownTenant     no tenant of that name exists
 │   ├── UnknownTask       no task of that id in this tenant
+│   ├── UnknownReview     no review of that id in this tenant
 │   └── Conflict          the same id or key stands for something else
 ├── Unauthorized          no key, a wrong key, or a key without the right  not retryable
 ├── ConfigurationError    an operator must change a setting           not retryable
@@ -14,6 +15,7 @@ FleetError
 │   │   └── BreakerOpen   it failed so often that it is left alone; no attempt is counted
 │   └── TimedOut          no answer within the time allowed
 ├── PermanentError        the same call will fail again               not retryable
+├── InDoubt               whether a write took effect is not known    not retryable
 ├── PolicyError           a gate or rail refused                      not retryable
 ├── BudgetError           money or attempts are used up               not retryable
 └── LeaseLost             another worker holds the task now           not retryable
@@ -60,6 +62,12 @@ class UnknownTask(InvalidInput):
     """No task of that id exists in the caller's tenant."""
 
     code = "unknown_task"
+
+
+class UnknownReview(InvalidInput):
+    """No review of that id exists in the caller's tenant."""
+
+    code = "unknown_review"
 
 
 class Conflict(InvalidInput):
@@ -119,6 +127,12 @@ class PermanentError(FleetError):
     """The same call will fail again."""
 
     code = "permanent"
+
+
+class InDoubt(FleetError):
+    """Whether a write took effect is not known, and asking again would not tell: a person must."""
+
+    code = "in_doubt"
 
 
 class PolicyError(FleetError):

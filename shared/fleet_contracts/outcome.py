@@ -19,6 +19,8 @@ class OutcomeKind(StrEnum):
     """The agent needs something from the customer; the next task of the session goes on."""
     REVIEW = "review"
     """A person must decide; `reason` says why."""
+    REJECTED = "rejected"
+    """A person refused what the agent proposed; `reason` says why."""
     DEAD = "dead"
     """The fleet gave up; the task is among the dead letters with its reason."""
 

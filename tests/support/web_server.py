@@ -11,14 +11,14 @@ from sqlalchemy import Connection, Engine, func, select
 from fleet_contracts.envelope import build_envelope
 from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
 from fleet_workers.agents import load_catalogue
-from fleet_workers.store import reviews, tasks
+from fleet_workers.store import claims, endings, reviews, tasks
 from fleet_workers.store.accounts import add_key, add_tenant
+from fleet_workers.store.claims import Claim, Holder
 from fleet_workers.store.engine import open_engine
 from fleet_workers.store.journal import StepKind, StoredJournal, Usage
 from fleet_workers.store.outbox import Letter
 from fleet_workers.store.reviews import ReviewItem
 from fleet_workers.store.tables import metadata
-from fleet_workers.store.tasks import Claim
 from fleet_workers.web import WebResources, create_app
 from support.asgi_server import serving
 
@@ -66,7 +66,7 @@ class Site:
             kind=OutcomeKind.REVIEW, reason=reason, review_kind=ReviewKind.LOW_CONFIDENCE
         )
         with self.engine.begin() as connection:
-            tasks.park(connection, held, outcome=outcome, release="billing@v1-0")
+            endings.leave(connection, held, endings.parked(outcome, "billing@v1-0"))
             return reviews.add(
                 connection,
                 task_id=held.task_id,
@@ -88,8 +88,7 @@ class Site:
         call = journal.begin(StepKind.TOOL, "find_invoice", {"arguments": {"invoice": "inv_7"}})
         journal.finish(call, {"value": {"status": said}})
         journal.record(StepKind.GATE, "approval", {"ruling": "refuse", "reason": said})
-        with journal.transaction():
-            pass
+        journal.flush()
 
 
 def claimed_task(connection: Connection, *, agent: str, tenant: str, **fields: object) -> Claim:
@@ -97,7 +96,9 @@ def claimed_task(connection: Connection, *, agent: str, tenant: str, **fields: o
     given = {"input": "Where is my money?", **fields}
     envelope = build_envelope(agent=agent, tenant=tenant, **given)
     tasks.accept(connection, envelope, traceparent=None)
-    held = tasks.claim(connection, envelope.id, worker="w1", lease=timedelta(minutes=5))
+    lease = timedelta(minutes=5)
+    holder = Holder(worker="w1", presence=1, lease=lease, silence=lease)
+    held = claims.claim(connection, envelope.id, holder)
     assert held is not None
     return held
 

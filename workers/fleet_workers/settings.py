@@ -53,21 +53,26 @@ class Settings(BaseSettings):
     """Tasks that one worker process works on at once; beyond 100 threads throughput falls."""
     store_connections: Annotated[int, Field(ge=1, le=100)] = 10
     """Connections to PostgreSQL a process: a slot holds one only while it writes."""
-    lease: Duration = timedelta(seconds=15)
-    """How long a worker may be silent before another takes its tasks."""
-    lease_renewal: Duration = timedelta(seconds=4)
+    lease: Annotated[Duration, Field(gt=timedelta(0), le=timedelta(minutes=10))] = timedelta(
+        seconds=15
+    )
+    """How long a worker that hangs keeps its tasks; one that died loses them within 3 s."""
+    lease_renewal: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=1)
     stop_grace: Duration = timedelta(seconds=30)
     """Time that tasks in flight have to reach their next step when a worker is stopped."""
     max_deliveries: Annotated[int, Field(ge=1)] = 5
     """Claims after which a task that keeps losing its worker is put among the dead letters."""
     max_attempts: Annotated[int, Field(ge=1)] = 5
     """Runs that may end in a transient error before the task is dead."""
-    retry_cap: Duration = timedelta(minutes=10)
+    retry_cap: Annotated[Duration, Field(gt=timedelta(0), le=timedelta(days=1))] = timedelta(
+        minutes=10
+    )
+    """The longest wait between two attempts, unless the other side asks for more."""
     breaker_failures: Annotated[int, Field(ge=1)] = 5
     """Failures in a row after which a tool or model is left alone."""
     breaker_open: Duration = timedelta(seconds=15)
     """How long it is left alone before one call tries it again."""
-    janitor_interval: Duration = timedelta(seconds=0.5)
+    janitor_interval: Duration = timedelta(seconds=0.25)
 
     log_level: str = "INFO"
     log_format: Literal["json", "text"] = "json"

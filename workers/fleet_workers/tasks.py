@@ -1,5 +1,6 @@
 """The Celery side of a worker: thin tasks, and a consumer that loses no message it cannot read."""
 
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -8,7 +9,7 @@ from celery.exceptions import Reject
 from celery.worker.consumer import Consumer
 from kombu.message import Message
 
-from fleet_contracts.codec import TRACE_HEADER
+from fleet_contracts.codec import STORED_HEADER, SUBMITTED_HEADER, TRACE_HEADER
 from fleet_contracts.errors import FleetError, InvalidEnvelope, Unavailable, UnknownAgent
 from fleet_contracts.topology import agent_address
 from fleet_workers.wiring import WorkerParts
@@ -23,15 +24,40 @@ def register_tasks(app: Celery, parts: WorkerParts, agents: tuple[str, ...]) -> 
 
     def deliver(request: Any, *args: Any, **kwargs: Any) -> None:
         queue = request.delivery_info.get("routing_key", "")
-        trace = (request.headers or {}).get(TRACE_HEADER) or request.get(TRACE_HEADER)
+        trace = _header(request, TRACE_HEADER)
         payload = args[0] if len(args) == 1 and not kwargs else {"args": args, "kwargs": kwargs}
-        until_stored(parts, lambda: parts.executor.deliver(payload, queue=queue, traceparent=trace))
+        stored = bool(_header(request, STORED_HEADER))
+        submitted_at = _time(_header(request, SUBMITTED_HEADER))
+        until_stored(
+            parts,
+            lambda: parts.executor.deliver(
+                payload,
+                queue=queue,
+                traceparent=trace,
+                stored=stored,
+                submitted_at=submitted_at,
+            ),
+        )
 
     for agent in agents:
 
         @app.task(name=agent_address(agent), bind=True, typing=False)
         def run(task: Any, *args: Any, **kwargs: Any) -> None:
             deliver(task.request, *args, **kwargs)
+
+
+def _header(request: Any, name: str) -> Any:
+    """A header of ours: Celery puts those it does not know in one of two places."""
+    return (request.headers or {}).get(name) or request.get(name)
+
+
+def _time(text: object) -> datetime | None:
+    """A producer's time, where it is one: it only orders the tasks of a session."""
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
 
 
 def until_stored(parts: WorkerParts, write: Any) -> None:

@@ -1,8 +1,9 @@
 """The composition root: builds every part from the settings. Nothing else reads them."""
 
 import os
+import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
@@ -20,11 +21,14 @@ from fleet_workers.memory.session import SessionMemory
 from fleet_workers.models.gateway import Gateway
 from fleet_workers.resilience.breakers import Breakers
 from fleet_workers.settings import Settings
+from fleet_workers.store.claims import Claim, Holder
 from fleet_workers.store.engine import open_engine, store_errors
 from fleet_workers.store.leases import LeaseKeeper
 from fleet_workers.store.version import check_version
 from fleet_workers.tools.runtime import ToolRuntime
 
+_PRESENCES = 2**31  # an advisory lock has two halves of 31 bits
+_RENEWALS_MISSED = 2.5  # after so many intervals without a sign a worker that is gone is dead
 _REDIS_TIMEOUT_SECONDS = 2.0  # session memory is a help; a task does not wait long for it
 
 
@@ -44,6 +48,7 @@ class WorkerParts:
 
     core: Core
     executor: Executor
+    leases: LeaseKeeper
     draining: Event
 
 
@@ -75,9 +80,18 @@ def open_core(settings: Settings, *, application: str, ping: bool = True) -> Ite
 
 
 @contextmanager
-def open_worker(core: Core) -> Iterator[WorkerParts]:
-    """Open what a worker works with, and close it in the end."""
+def open_worker(
+    core: Core, *, isolate: Callable[[Claim, Event], bool] | None = None
+) -> Iterator[WorkerParts]:
+    """Open what a worker works with, and close it in the end; `isolate` as in `Executor`."""
     settings = core.settings
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    holder = Holder(
+        worker=worker,
+        presence=secrets.randbelow(_PRESENCES),
+        lease=settings.lease,
+        silence=settings.lease_renewal * _RENEWALS_MISSED,
+    )
     breakers = Breakers(
         failures=settings.breaker_failures,
         open_seconds=settings.breaker_open.total_seconds(),
@@ -91,9 +105,12 @@ def open_worker(core: Core) -> Iterator[WorkerParts]:
         socket_connect_timeout=_REDIS_TIMEOUT_SECONDS,
     )
     memory = SessionMemory(client)
-    leases = LeaseKeeper(core.engine, lease=settings.lease, every=settings.lease_renewal)
+    keeper_engine = open_engine(
+        settings.sqlalchemy_url, connections=1, application=f"leases of {worker}", ping=False
+    )
+    leases = LeaseKeeper(keeper_engine, holder, every=settings.lease_renewal)
     executor = Executor(
-        worker=f"{socket.gethostname()}:{os.getpid()}",
+        holder=holder,
         engine=core.engine,
         catalogue=core.catalogue,
         ports=Ports(
@@ -101,7 +118,6 @@ def open_worker(core: Core) -> Iterator[WorkerParts]:
             tools=tools,
             recall=memory.recall,
             model_timeout_seconds=settings.model_timeout.total_seconds(),
-            is_draining=draining.is_set,
         ),
         leases=leases,
         settlement=Settlement(
@@ -111,14 +127,16 @@ def open_worker(core: Core) -> Iterator[WorkerParts]:
             max_attempts=settings.max_attempts,
             retry_cap=settings.retry_cap,
         ),
-        lease=settings.lease,
+        is_draining=draining.is_set,
         max_deliveries=settings.max_deliveries,
+        isolate=None if isolate is None else lambda claim: isolate(claim, draining),
     )
     leases.start()
     try:
-        yield WorkerParts(core=core, executor=executor, draining=draining)
+        yield WorkerParts(core=core, executor=executor, leases=leases, draining=draining)
     finally:
         leases.stop()
+        keeper_engine.dispose()
         tools.close()
         gateway.close()
         client.close()

@@ -158,6 +158,8 @@ def test_a_write_that_cannot_be_repeated_is_in_doubt() -> None:
     assert found.decision.proposal == {
         "tool": "book_courier",
         "arguments": {"order_id": "ord_7"},
+        "plan": 1,
+        "call": 0,
     }
 
 

@@ -10,9 +10,9 @@ from fleet_contracts.envelope import TaskEnvelope, build_envelope
 from fleet_contracts.errors import Conflict, LeaseLost
 from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
 from fleet_contracts.states import TaskState
-from fleet_workers.store import recovery, reviews, tables, tasks, views
-from fleet_workers.store.journal import StepKind, StepState, StoredJournal
-from fleet_workers.store.tasks import Claim
+from fleet_workers.store import claims, endings, recovery, reviews, tables, tasks, views
+from fleet_workers.store.claims import Claim, Holder
+from fleet_workers.store.journal import Step, StepKind, StepState, StoredJournal, read_steps
 
 LEASE = timedelta(seconds=30)
 ANSWER = Outcome(kind=OutcomeKind.ANSWERED, answer="done", confidence=0.9)
@@ -28,7 +28,16 @@ def accepted(engine: Engine, **fields: object) -> TaskEnvelope:
 
 def claimed(engine: Engine, envelope: TaskEnvelope, worker: str = "w1") -> Claim | None:
     with engine.begin() as connection:
-        return tasks.claim(connection, envelope.id, worker=worker, lease=LEASE)
+        return claims.claim(connection, envelope.id, holder(worker))
+
+
+def holder(worker: str = "w1") -> Holder:
+    return Holder(worker=worker, presence=1, lease=LEASE, silence=LEASE)
+
+
+def journal_of(engine: Engine, envelope: TaskEnvelope) -> list[Step]:
+    with engine.begin() as connection:
+        return read_steps(connection, envelope.id)
 
 
 def end_lease(engine: Engine, envelope: TaskEnvelope) -> None:
@@ -61,8 +70,8 @@ def test_the_same_task_is_accepted_once_and_other_content_is_a_conflict(engine: 
 def test_of_many_claims_at_once_one_succeeds(engine: Engine) -> None:
     envelope = accepted(engine)
     with ThreadPoolExecutor(10) as pool:
-        claims = list(pool.map(lambda n: claimed(engine, envelope, f"w{n}"), range(10)))
-    assert sum(claim is not None for claim in claims) == 1
+        made = list(pool.map(lambda n: claimed(engine, envelope, f"w{n}"), range(10)))
+    assert sum(claim is not None for claim in made) == 1
 
 
 def test_an_ended_lease_lets_another_worker_in_and_shuts_the_first_out(engine: Engine) -> None:
@@ -71,7 +80,7 @@ def test_an_ended_lease_lets_another_worker_in_and_shuts_the_first_out(engine: E
     first = claimed(engine, envelope)
     assert first is not None
     journal = StoredJournal(engine, first)
-    seq = journal.begin(StepKind.TOOL, "refund", {"arguments": {}})
+    seq = journal.begin(StepKind.TOOL, "refund", {"arguments": {}, "effect": "write"})
     assert claimed(engine, envelope, "w2") is None
     end_lease(engine, envelope)
     # When another worker takes the task
@@ -86,8 +95,8 @@ def test_an_ended_lease_lets_another_worker_in_and_shuts_the_first_out(engine: E
     with pytest.raises(LeaseLost):
         journal.resume(seq)
     with engine.begin() as connection, pytest.raises(LeaseLost):
-        tasks.succeed(connection, first, outcome=ANSWER, release="r")
-    steps = StoredJournal(engine, second).steps()
+        endings.leave(connection, first, endings.succeeded(ANSWER, "r"))
+    steps = journal_of(engine, envelope)
     assert [(step.name, step.state) for step in steps] == [("refund", StepState.STARTED)]
 
 
@@ -97,13 +106,12 @@ def test_verdicts_are_written_with_the_next_step_and_survive(engine: Engine) -> 
     assert claim is not None
     journal = StoredJournal(engine, claim)
     journal.record(StepKind.INBOUND, "inbound", {"signals": []})
-    assert StoredJournal(engine, claim).steps() == []
+    assert journal_of(engine, envelope) == []
     seq = journal.begin(StepKind.PLAN, "billing", {"tier": "small"})
     journal.finish(seq, {"text": "x"})
     journal.record(StepKind.CONFIDENCE, "confidence", {"score": 1})
-    with journal.transaction() as connection:
-        tasks.succeed(connection, claim, outcome=ANSWER, release="r")
-    read = StoredJournal(engine, claim).steps()
+    journal.leave(endings.succeeded(ANSWER, "r"))
+    read = journal_of(engine, envelope)
     assert [(step.seq, step.kind, step.state) for step in read] == [
         (0, StepKind.INBOUND, StepState.DONE),
         (1, StepKind.PLAN, StepState.DONE),
@@ -128,12 +136,12 @@ def test_a_cancelled_task_stops_its_worker_before_the_next_step(engine: Engine) 
 
 def test_renewal_keeps_only_what_is_still_held(engine: Engine) -> None:
     kept, lost = accepted(engine), accepted(engine)
-    claims = {each.id: claimed(engine, each) for each in (kept, lost)}
+    made = {each.id: claimed(engine, each) for each in (kept, lost)}
     end_lease(engine, lost)
     assert claimed(engine, lost, "w2") is not None
-    held = {task_id: claim.epoch for task_id, claim in claims.items() if claim is not None}
+    held = {task_id: claim.epoch for task_id, claim in made.items() if claim is not None}
     with engine.begin() as connection:
-        assert tasks.renew(connection, held, lease=LEASE) == {kept.id}
+        assert claims.renew(connection, held, holder()) == {kept.id}
 
 
 def test_a_due_retry_an_abandoned_and_a_forgotten_task_are_queued_once(engine: Engine) -> None:
@@ -142,8 +150,10 @@ def test_a_due_retry_an_abandoned_and_a_forgotten_task_are_queued_once(engine: E
     claim = claimed(engine, due)
     assert claim is not None
     with engine.begin() as connection:
-        tasks.retry_later(
-            connection, claim, delay=timedelta(seconds=-1), error={"code": "unavailable"}
+        endings.leave(
+            connection,
+            claim,
+            endings.retrying(claim, delay=timedelta(seconds=-1), error={"code": "unavailable"}),
         )
     assert claimed(engine, abandoned) is not None
     end_lease(engine, abandoned)
@@ -159,7 +169,9 @@ def test_a_due_retry_an_abandoned_and_a_forgotten_task_are_queued_once(engine: E
             return [
                 *recovery.requeue_due(connection, limit=100),
                 *recovery.requeue_abandoned(connection, limit=100),
-                *recovery.requeue_forgotten(connection, silence=timedelta(minutes=5), limit=100),
+                *recovery.requeue_forgotten(
+                    connection, agent="billing", silence=timedelta(minutes=5), limit=100
+                ),
             ]
 
     # When several janitors sweep at the same time

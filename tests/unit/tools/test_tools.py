@@ -105,6 +105,7 @@ def call(each: Tool, base_url: str = "", *, resumed: bool = False, **arguments: 
             key="k1",
             environment=("BASE_URL",),
             resumed=resumed,
+            fence=lambda: None,
         )
     finally:
         runtime.close()

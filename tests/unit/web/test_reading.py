@@ -8,7 +8,7 @@ import pytest
 
 from fleet_contracts.ids import new_task_id
 from fleet_contracts.outcome import Outcome, OutcomeKind
-from fleet_workers.store import dead_letters, tasks
+from fleet_workers.store import dead_letters, endings
 from support.web_server import Site
 
 
@@ -19,7 +19,7 @@ def test_waiting_ends_when_the_task_settles(site: Site) -> None:
         time.sleep(0.4)
         outcome = Outcome(kind=OutcomeKind.ANSWERED, answer="Done.", confidence=0.9)
         with site.engine.begin() as connection:
-            tasks.succeed(connection, held, outcome=outcome, release="billing@v1-0")
+            endings.leave(connection, held, endings.succeeded(outcome, "billing@v1-0"))
 
     worker = threading.Thread(target=finish)
     worker.start()
@@ -99,7 +99,7 @@ def test_a_task_is_cancelled_once_and_only_while_open(site: Site) -> None:
     ended = site.claimed()
     outcome = Outcome(kind=OutcomeKind.ANSWERED, answer="Done.")
     with site.engine.begin() as connection:
-        tasks.succeed(connection, ended, outcome=outcome, release="billing@v1-0")
+        endings.leave(connection, ended, endings.succeeded(outcome, "billing@v1-0"))
     with site.client() as client:
         for _ in range(2):
             response = client.post(f"/v1/tasks/{held.task_id}/cancel")

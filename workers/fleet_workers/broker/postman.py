@@ -43,6 +43,21 @@ class Postman:
                 dead_queue(agent)(channel).declare()
             review_queue()(channel).declare()
 
+    def count_messages(self, agent: str) -> int:
+        """Messages that wait in an agent's queue; those that workers hold are not counted.
+
+        Raises:
+            Unavailable: The broker is away.
+        """
+        try:
+            with self._producers.acquire(block=True, timeout=_CONFIRM_SECONDS) as producer:
+                channel: Any = producer.channel
+                queue: Any = agent_queue(agent)(channel)
+                queue.declare()
+                return int(queue.queue_declare(passive=True).message_count)
+        except Exception as error:
+            raise Unavailable(f"The broker does not tell about its queues: {error}") from error
+
     def send(self, letters: Sequence[Letter]) -> None:
         """Send letters whose transaction has committed. Never raises: what fails stays waiting."""
         sent: list[int] = []

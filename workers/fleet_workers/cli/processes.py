@@ -1,6 +1,7 @@
 """`fleetctl up|worker|web|janitor`: the fleet's processes."""
 
 import signal
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 from typing import Annotated
@@ -12,6 +13,7 @@ from fleet_workers.settings import announce_ready
 
 commands = typer.Typer()
 
+_FORGOTTEN_EVERY = timedelta(seconds=2)  # it counts all queued tasks
 _OPEN_ANSWERS_SECONDS = 5  # a long poll must not hold up a stop
 
 
@@ -33,7 +35,7 @@ def worker(
     slots: Annotated[int | None, typer.Option(help="Tasks at once.", min=1, max=1000)] = None,
 ) -> None:
     """Run a worker process for one or more agents."""
-    from fleet_workers.worker import run_worker
+    from fleet_workers.worker.pool import run_worker
 
     settings = process_settings()
     run_worker(settings, tuple(agents), slots=slots or settings.slots)
@@ -69,8 +71,8 @@ def web(
 @commands.command()
 def janitor() -> None:
     """Run a janitor: it recovers what dead workers and lost messages left behind."""
-    from fleet_workers.janitor.service import run_janitor
-    from fleet_workers.janitor.sweep import sweep
+    from fleet_workers.janitor.service import Chore, run_janitor
+    from fleet_workers.janitor.sweep import Sweeper
     from fleet_workers.wiring import open_core
 
     settings = process_settings()
@@ -78,9 +80,10 @@ def janitor() -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stopped.set())
     with open_core(settings, application="janitor") as core:
+        sweeper = Sweeper(core.engine, core.postman)
+        chores = [
+            Chore("sweep", sweeper.sweep, every=settings.janitor_interval),
+            Chore("forgotten", sweeper.wake_forgotten, every=_FORGOTTEN_EVERY),
+        ]
         announce_ready(settings.ready_file)
-        run_janitor(
-            lambda: sweep(core.engine, core.postman),
-            every=settings.janitor_interval,
-            stopped=stopped,
-        )
+        run_janitor(chores, stopped=stopped)

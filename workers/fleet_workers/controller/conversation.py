@@ -38,14 +38,22 @@ def build_tools(release: AgentRelease) -> list[dict[str, Any]]:
 
 def system_text(release: AgentRelease, customer: str | None) -> str:
     """The agent's prompt, its written boundary, and whom the task is about."""
+    whom = f"The customer is {customer}." if customer else "The customer is not known."
+    return f"{_boundary(release)}\n{whom}"
+
+
+def head_text(release: AgentRelease) -> str:
+    """What the model is sent before anything of the task: instructions and tools, as JSON."""
+    return json.dumps({"system": _boundary(release), "tools": build_tools(release)})
+
+
+def _boundary(release: AgentRelease) -> str:
     scope = release.manifest.scope
     handles = "\n".join(f"- {line}" for line in scope.handles)
     never = "\n".join(f"- {line}" for line in scope.never)
-    whom = f"The customer is {customer}." if customer else "The customer is not known."
     return (
         f"{release.prompt}\n\nYou handle:\n{handles}\n\nYou must never:\n{never}\n\n"
-        "End with exactly one call of answer, ask_customer or hand_over.\n"
-        f"{whom}"
+        "End with exactly one call of answer, ask_customer or hand_over."
     )
 
 

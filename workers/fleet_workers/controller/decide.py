@@ -4,7 +4,7 @@ from typing import Any
 
 from fleet_contracts.outcome import ReviewKind
 from fleet_workers.controller.conclude import conclude_call, conclude_text
-from fleet_workers.controller.conversation import build_messages, build_tools
+from fleet_workers.controller.conversation import build_messages, build_tools, head_text
 from fleet_workers.controller.decision import (
     AskModel,
     CallTool,
@@ -13,11 +13,14 @@ from fleet_workers.controller.decision import (
     Park,
     Recall,
     Refuse,
+    Settle,
 )
 from fleet_workers.controller.gates import Action, pass_gates
 from fleet_workers.controller.plan import Plan, fate_of, parse_arguments, plans
+from fleet_workers.controller.rulings import ruling_on
 from fleet_workers.controller.situation import Situation
 from fleet_workers.models.control import CONTROL_NAMES
+from fleet_workers.review.decisions import Ruling, approval_key
 from fleet_workers.store.journal import Step, StepKind, StepState
 
 _CUT_SHORT = {"length", "content_filter"}
@@ -45,6 +48,7 @@ def _ask(situation: Situation) -> Decision:
         messages=build_messages(situation),
         tools=build_tools(situation.release),
         tier=situation.release.manifest.tier,
+        head=head_text(situation.release),
     )
 
 
@@ -59,7 +63,7 @@ def _follow(situation: Situation, plan: Plan) -> Decision:
         fate = fate_of(situation.steps, plan, index)
         if fate is None:
             return _begin_call(situation, plan, index)
-        if fate.state is StepState.STARTED:
+        if fate.state is StepState.STARTED or "in_doubt" in (fate.result or {}):
             return _resume_call(situation, plan, index, fate)
     return _ask(situation)
 
@@ -90,7 +94,8 @@ def _begin_tool(
             proposal=proposal,
         )
     tool.parse_arguments(arguments)
-    verdict = pass_gates(Action(situation=situation, tool=tool, arguments=arguments))
+    action = Action(situation=situation, tool=tool, arguments=arguments, plan=plan.seq, call=index)
+    verdict = pass_gates(action)
     if verdict.ruling == "pass":
         return CallTool(plan=plan.seq, index=index, tool=tool, arguments=arguments)
     if verdict.review is None:
@@ -102,15 +107,35 @@ def _resume_call(situation: Situation, plan: Plan, index: int, begun: Step) -> D
     """A call that an earlier worker began: repeat it if that is safe, else ask a person."""
     tool = situation.release.tools.get(begun.name)
     arguments = begun.request["arguments"]
-    if tool is not None and (tool.effect == "read" or tool.repeat != "none"):
+    doubt = (begun.result or {}).get("in_doubt")
+    key = approval_key(begun.name, plan.seq, index, arguments)
+    decided = ruling_on(situation.steps, ReviewKind.IN_DOUBT, key)
+    if decided is not None and decided.ruling is Ruling.REJECT:
+        return Settle(step=begun.seq, error=f"A person found that it was not done: {decided.text}")
+    may_repeat = tool is not None and (tool.effect == "read" or tool.repeat != "none")
+    if tool is not None and (decided is not None or (may_repeat and doubt is None)):
         return CallTool(
-            plan=plan.seq, index=index, tool=tool, arguments=arguments, resumes=begun.seq
+            plan=plan.seq,
+            index=index,
+            tool=tool,
+            arguments=arguments,
+            resumes=begun.seq,
+            allowed_by=decided.review if decided else None,
         )
+    unknown = (
+        f"{begun.name} was begun by a worker that stopped. Whether it took effect is not known"
+    )
     return Park(
         kind=ReviewKind.IN_DOUBT,
-        reason=f"{begun.name} was begun by a worker that stopped. Whether it took effect is not "
-        "known, and it is not safe to repeat.",
-        proposal={"tool": begun.name, "arguments": arguments},
+        reason=f"{doubt} It may have been done all the same."
+        if doubt
+        else f"{unknown}, and it is not safe to repeat.",
+        proposal={
+            "tool": begun.name,
+            "arguments": arguments,
+            "plan": plan.seq,
+            "call": index,
+        },
     )
 
 

@@ -21,22 +21,30 @@ class Recall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskModel:
-    """Ask the model for the next calls, or for the answer."""
+    """Ask the model for the next calls, or for the answer.
+
+    `head` is what stands before every conversation of the release, as text: it is kept once.
+    """
 
     messages: list[Message]
     tools: list[dict[str, Any]]
     tier: str
+    head: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallTool:
-    """Call a tool that passed every gate. `resumes` is the step that an earlier worker began."""
+    """Call a tool that passed every gate. `resumes` is the step that an earlier worker began.
+
+    `allowed_by` is the review in which a person allowed this one repeat; it is used up by it.
+    """
 
     plan: int
     index: int
     tool: Tool
     arguments: Mapping[str, Any]
     resumes: int | None = None
+    allowed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +55,14 @@ class Refuse:
     index: int
     gate: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle:
+    """Note what a person found out about a call in doubt: it was not done."""
+
+    step: int
+    error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,4 +91,4 @@ class Reroute:
     agent: str
 
 
-Decision = CheckInbound | Recall | AskModel | CallTool | Refuse | Finish | Park | Reroute
+Decision = CheckInbound | Recall | AskModel | CallTool | Refuse | Settle | Finish | Park | Reroute

@@ -1,9 +1,11 @@
 """Takes one delivery from claim to settlement. Whatever happens, the store knows it."""
 
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope, is_past, parse_envelope
 from fleet_contracts.errors import (
@@ -15,15 +17,21 @@ from fleet_contracts.errors import (
     UnknownTenant,
 )
 from fleet_workers.agents import AgentCatalogue
-from fleet_workers.controller.loop import Draining, Ports, run_loop
+from fleet_workers.controller.loop import Draining, Guard, Ports, run_loop
 from fleet_workers.controller.settlement import Held, Settlement
-from fleet_workers.store import accounts, dead_letters, tasks
-from fleet_workers.store.engine import store_errors
-from fleet_workers.store.journal import StoredJournal
+from fleet_workers.store import accounts, claims, dead_letters, sessions, tasks
+from fleet_workers.store.claims import Claim, Holder
+from fleet_workers.store.engine import single_statement, store_errors
+from fleet_workers.store.journal import CorruptJournal, StoredJournal
 from fleet_workers.store.leases import LeaseKeeper
-from fleet_workers.store.tasks import Claim
 
 log = structlog.get_logger()
+
+ISOLATED_FROM = 3
+"""The delivery from which on a task has a process of its own: it was there when two died."""
+
+_SESSION_PAUSE_SECONDS = 0.1
+"""A task of a session that came over the broker lets those before it reach the store first."""
 
 
 class TooManyDeliveries(FleetError):
@@ -33,31 +41,47 @@ class TooManyDeliveries(FleetError):
 
 
 class Executor:
-    """Works on deliveries; one a process, used by every slot."""
+    """Works on deliveries; one a process, used by every slot.
+
+    `isolate` runs a claimed task in a process of its own and tells whether that process ended
+    by itself; None where this process is one.
+    """
 
     def __init__(
         self,
         *,
-        worker: str,
+        holder: Holder,
         engine: Engine,
         catalogue: AgentCatalogue,
         ports: Ports,
         leases: LeaseKeeper,
         settlement: Settlement,
-        lease: timedelta,
+        is_draining: Callable[[], bool],
         max_deliveries: int,
+        isolate: Callable[[Claim], bool] | None = None,
     ) -> None:
-        self._worker = worker
+        self._holder = holder
         self._engine = engine
         self._catalogue = catalogue
         self._ports = ports
         self._leases = leases
         self._settlement = settlement
-        self._lease = lease
+        self._is_draining = is_draining
         self._max_deliveries = max_deliveries
+        self._isolate = isolate
 
-    def deliver(self, payload: object, *, queue: str, traceparent: str | None) -> None:
+    def deliver(
+        self,
+        payload: object,
+        *,
+        queue: str,
+        traceparent: str | None,
+        stored: bool = False,
+        submitted_at: datetime | None = None,
+    ) -> None:
         """Take a message in. Returning means that the message is no longer needed.
+
+        `stored` is the message's hint that the task stands in the store.
 
         Raises:
             Unavailable: The store is away: the message must stay on the broker.
@@ -68,23 +92,31 @@ class Executor:
             self.bury_message(str(payload), error, queue=queue, traceparent=traceparent)
             return
         with structlog.contextvars.bound_contextvars(task=str(envelope.id), tenant=envelope.tenant):
+            asked_at = time.monotonic()
             try:
-                claim = self._accept_and_claim(envelope, traceparent)
+                claim = self._accept_and_claim(envelope, traceparent, stored, submitted_at)
             except InvalidInput as error:
                 self.bury_message(
                     envelope.to_json(), error, queue=queue, traceparent=traceparent, of=envelope
                 )
                 return
             if claim is None:
-                log.info("task.held_elsewhere")
+                log.info("task.not_to_be_run_now")
                 return
-            self._leases.hold(claim)
-            try:
-                self._work(claim, envelope)
-            except LeaseLost:
-                log.info("task.lease_lost", epoch=claim.epoch)
-            finally:
-                self._leases.let_go(claim)
+            self.work(claim, envelope, since=asked_at)
+
+    def work(self, claim: Claim, envelope: TaskEnvelope, *, since: float) -> None:
+        """Work on a claimed task to its end, or to where it must wait.
+
+        `since` is when the claim was asked for (time.monotonic).
+        """
+        self._leases.hold(claim, since=since)
+        try:
+            self._work(claim, envelope)
+        except LeaseLost:
+            log.info("task.lease_lost", epoch=claim.epoch)
+        finally:
+            self._leases.let_go(claim)
 
     def bury_message(
         self,
@@ -110,35 +142,72 @@ class Executor:
             )
         log.warning("message.dead", reason=error.code, error=str(error), queue=queue)
 
-    def _accept_and_claim(self, envelope: TaskEnvelope, traceparent: str | None) -> Claim | None:
+    def _accept_and_claim(
+        self,
+        envelope: TaskEnvelope,
+        traceparent: str | None,
+        stored: bool,
+        submitted_at: datetime | None,
+    ) -> Claim | None:
         if envelope.agent != AUTO_AGENT:
             self._catalogue.get(envelope.agent)
+        if envelope.session_id is None:
+            with single_statement(self._engine) as connection:
+                if stored:
+                    claim = claims.claim(
+                        connection, envelope.id, self._holder, content_hash=envelope.content_hash
+                    )
+                else:
+                    claim = claims.take_new(
+                        connection,
+                        envelope,
+                        self._holder,
+                        traceparent=traceparent,
+                        submitted_at=submitted_at,
+                    )
+            if claim is not None:
+                return claim
+        return self._claim_with_care(envelope, traceparent, submitted_at)
+
+    def _claim_with_care(
+        self, envelope: TaskEnvelope, traceparent: str | None, submitted_at: datetime | None
+    ) -> Claim | None:
+        """The way for tasks that are known already, paused, or of a session."""
         with store_errors(), self._engine.begin() as connection:
-            if not accounts.tenant_exists(connection, envelope.tenant):
-                raise UnknownTenant(
-                    f"No tenant is called {envelope.tenant!r}: "
-                    "add it with `fleetctl tenants add NAME`."
-                )
-            tasks.accept(connection, envelope, traceparent=traceparent)
-            return tasks.claim(connection, envelope.id, worker=self._worker, lease=self._lease)
+            _require_tenant(connection, envelope.tenant)
+            is_new = tasks.accept(
+                connection, envelope, traceparent=traceparent, submitted_at=submitted_at
+            )
+        if is_new and envelope.session_id is not None:
+            time.sleep(_SESSION_PAUSE_SECONDS)
+        with store_errors(), self._engine.begin() as connection:
+            if envelope.session_id is not None:
+                sessions.lock(connection, envelope)
+            claim = claims.claim(connection, envelope.id, self._holder)
+            if claim is None:
+                tasks.mark_unwoken(connection, envelope.id)
+            return claim
 
     def _work(self, claim: Claim, envelope: TaskEnvelope) -> None:
-        held = Held(claim=claim, envelope=envelope, journal=StoredJournal(self._engine, claim))
+        try:
+            journal = StoredJournal(self._engine, claim)
+        except CorruptJournal as error:
+            unread = StoredJournal.unread(self._engine, claim)
+            self._settlement.bury(
+                error, error.code, Held(claim=claim, envelope=envelope, journal=unread)
+            )
+            return
+        held = Held(claim=claim, envelope=envelope, journal=journal)
         try:
             self._check_limits(claim)
             if is_past(envelope.deadline, datetime.now(UTC)):
                 self._settlement.expire(held)
-                return
-            decision = run_loop(
-                agent=claim.agent,
-                envelope=envelope,
-                catalogue=self._catalogue,
-                journal=held.journal,
-                ports=self._ports,
-            )
-            self._settlement.settle(decision, held)
+            elif self._isolate is not None and claim.deliveries >= ISOLATED_FROM:
+                self._work_apart(self._isolate, held)
+            else:
+                self._run(held)
         except Draining:
-            self._settlement.hand_back(held)
+            self._settlement.hand_back(held, wake=not self._is_paused(held))
         except LeaseLost:
             raise
         except TransientError as error:
@@ -149,6 +218,31 @@ class Executor:
             log.exception("task.failed")
             self._settlement.bury(error, "internal_error", held)
 
+    def _run(self, held: Held) -> None:
+        claim = held.claim
+        guard = Guard(
+            must_yield=lambda: self._is_draining() or self._is_paused(held),
+            fence=lambda: self._leases.check(claim),
+        )
+        decision = run_loop(
+            agent=claim.agent,
+            envelope=held.envelope,
+            catalogue=self._catalogue,
+            journal=held.journal,
+            ports=self._ports,
+            guard=guard,
+        )
+        self._settlement.settle(decision, held)
+
+    def _work_apart(self, isolate: Callable[[Claim], bool], held: Held) -> None:
+        """Let a task that was there when workers died do no harm to its neighbours."""
+        log.warning("task.isolated", deliveries=held.claim.deliveries)
+        if not isolate(held.claim):
+            self._settlement.count_lost_worker(held)
+
+    def _is_paused(self, held: Held) -> bool:
+        return self._leases.is_paused(agent=held.claim.agent, tenant=held.envelope.tenant)
+
     def _check_limits(self, claim: Claim) -> None:
         if claim.deliveries > self._max_deliveries:
             raise TooManyDeliveries(
@@ -156,3 +250,10 @@ class Executor:
             )
         if claim.agent != AUTO_AGENT and claim.agent not in self._catalogue:
             raise UnknownAgent(f"Agent {claim.agent} is not installed on this worker.")
+
+
+def _require_tenant(connection: Connection, name: str) -> None:
+    if not accounts.tenant_exists(connection, name):
+        raise UnknownTenant(
+            f"No tenant is called {name!r}: add it with `fleetctl tenants add NAME`."
+        )

@@ -6,7 +6,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 from fleet_contracts.outcome import ReviewKind
+from fleet_workers.controller.rulings import ruling_on
 from fleet_workers.controller.situation import Situation
+from fleet_workers.review.decisions import Ruling, approval_key
 from fleet_workers.store.journal import StepKind, StepState
 from fleet_workers.tools import Tool
 
@@ -28,6 +30,13 @@ class Action:
     situation: Situation
     tool: Tool
     arguments: Mapping[str, Any]
+    plan: int
+    call: int
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What an approval of this action is bound to."""
+        return approval_key(self.tool.name, self.plan, self.call, self.arguments)
 
 
 def _budget(action: Action) -> Verdict:
@@ -71,6 +80,13 @@ def _are_equal(tool: Tool, earlier: Mapping[str, Any], arguments: Mapping[str, A
 
 
 def _approval(action: Action) -> Verdict:
+    decided = ruling_on(action.situation.steps, ReviewKind.APPROVAL, action.key)
+    if decided is not None:
+        if decided.ruling is Ruling.APPROVE:
+            return Verdict(gate="approval", ruling="pass")
+        return Verdict(
+            gate="approval", ruling="refuse", reason=f"A person refused this: {decided.text}"
+        )
     rule = action.situation.release.manifest.approvals.get(action.tool.name)
     if rule is None and action.tool.stakes == "low":
         return Verdict(gate="approval", ruling="pass")

@@ -1,11 +1,13 @@
 """Carries decisions out, one after another, until the task ends, waits or moves elsewhere."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Protocol
 
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope
-from fleet_contracts.errors import FleetError, PermanentError
+from fleet_contracts.errors import FleetError, InDoubt, PermanentError
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.controller.decide import decide
 from fleet_workers.controller.decision import (
@@ -18,8 +20,10 @@ from fleet_workers.controller.decision import (
     Recall,
     Refuse,
     Reroute,
+    Settle,
 )
 from fleet_workers.controller.plan import plan_result
+from fleet_workers.controller.rulings import USED_STEP
 from fleet_workers.controller.situation import Situation
 from fleet_workers.controller.triage import decide_triage
 from fleet_workers.models.messages import ChatModel, ChatRequest, Message
@@ -41,18 +45,40 @@ class ToolPort(Protocol):
         key: str,
         environment: tuple[str, ...],
         resumed: bool,
+        fence: Callable[[], None],
     ) -> object:
         """Call once, retrying short blips where that is safe; gives a JSON-ready value.
+
+        `fence` is to be called right before anything goes out.
 
         Raises:
             TransientError: It may succeed later; the step stays open and is repeated with its key.
             PermanentError: It will not; the model is told.
+            InDoubt: A write may have been done or not; a person is asked.
+            LeaseLost: Another worker holds the task.
         """
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """What stands over a run from outside.
+
+    `must_yield` tells that the task shall go back to its queue before the next step: the worker
+    is being stopped, or the agent or tenant paused. `fence` raises LeaseLost where the task is no
+    longer this worker's.
+    """
+
+    must_yield: Callable[[], bool]
+    fence: Callable[[], None]
+
+
+UNGUARDED = Guard(must_yield=lambda: False, fence=lambda: None)
+"""For runs that nobody else can take over."""
+
+
 class Draining(FleetError):
-    """The worker is being stopped: the task goes back to its queue between two steps."""
+    """The worker is being stopped, or the task paused: it goes back to its queue now."""
 
     code = "draining"
 
@@ -65,7 +91,6 @@ class Ports:
     tools: ToolPort
     recall: Callable[[TaskEnvelope], list[Message]]
     model_timeout_seconds: float
-    is_draining: Callable[[], bool]
 
 
 def run_loop(
@@ -75,6 +100,7 @@ def run_loop(
     catalogue: AgentCatalogue,
     journal: Journal,
     ports: Ports,
+    guard: Guard = UNGUARDED,
 ) -> Finish | Park | Reroute:
     """Work on a task until nothing more can be done now.
 
@@ -82,7 +108,8 @@ def run_loop(
         TransientError: A later attempt goes on from the journal.
         PermanentError: The model's endpoint refuses the request for good.
         LeaseLost: Another worker holds the task.
-        Draining: The worker is being stopped.
+        Draining: The worker is being stopped, or the task paused.
+        CorruptJournal: The journal holds a plan that cannot be understood.
     """
     while True:
         if agent == AUTO_AGENT:
@@ -94,18 +121,19 @@ def run_loop(
         if isinstance(decision, Finish | Park | Reroute):
             _note_end(decision, journal)
             return decision
-        if ports.is_draining():
-            raise Draining("The worker is stopping.")
-        _carry_out(decision, agent, envelope, catalogue, journal, ports)
+        if guard.must_yield():
+            raise Draining("The worker is stopping, or the task is paused.")
+        _carry_out(decision, agent, envelope, catalogue, journal, ports, guard)
 
 
 def _carry_out(  # noqa: PLR0917 one line a decision
-    decision: CheckInbound | Recall | AskModel | CallTool | Refuse,
+    decision: CheckInbound | Recall | AskModel | CallTool | Refuse | Settle,
     agent: str,
     envelope: TaskEnvelope,
     catalogue: AgentCatalogue,
     journal: Journal,
     ports: Ports,
+    guard: Guard,
 ) -> None:
     match decision:
         case CheckInbound():
@@ -127,14 +155,23 @@ def _carry_out(  # noqa: PLR0917 one line a decision
                     "reason": decision.reason,
                 },
             )
+        case Settle():
+            journal.finish(decision.step, {"error": decision.error})
         case CallTool():
             environment = catalogue.get(agent).manifest.environment
-            _call_tool(decision, agent, envelope, environment, journal, ports)
+            _call_tool(decision, agent, envelope, environment, journal, ports, guard)
 
 
 def _ask_model(decision: AskModel, agent: str, journal: Journal, ports: Ports) -> None:
     seq = journal.begin(
-        StepKind.PLAN, agent, {"tier": decision.tier, "messages": len(decision.messages)}
+        StepKind.PLAN,
+        agent,
+        {
+            "tier": decision.tier,
+            "messages": len(decision.messages),
+            "head": journal.keep_text(decision.head),
+            "conversation": sha256(json.dumps(decision.messages).encode()).hexdigest(),
+        },
     )
     reply = ports.model.complete(
         ChatRequest(
@@ -159,6 +196,7 @@ def _call_tool(  # noqa: PLR0917 as above
     environment: tuple[str, ...],
     journal: Journal,
     ports: Ports,
+    guard: Guard,
 ) -> None:
     key = f"{envelope.id}:{decision.plan}:{decision.index}"
     seq = decision.resumes
@@ -175,6 +213,8 @@ def _call_tool(  # noqa: PLR0917 as above
             },
         )
     else:
+        if decision.allowed_by is not None:
+            journal.record(StepKind.REVIEW, USED_STEP, {"review": decision.allowed_by})
         journal.resume(seq)
     try:
         value = ports.tools.call(
@@ -185,7 +225,10 @@ def _call_tool(  # noqa: PLR0917 as above
             key=key,
             environment=environment,
             resumed=decision.resumes is not None,
+            fence=guard.fence,
         )
+    except InDoubt as error:
+        journal.finish(seq, {"in_doubt": str(error)})
     except PermanentError as error:
         journal.finish(seq, {"error": str(error)})
     else:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet_workers.models.messages import ChatReply, ToolCall
-from fleet_workers.store.journal import Step, StepKind, StepState
+from fleet_workers.store.journal import CorruptJournal, Step, StepKind, StepState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +50,20 @@ def plans(steps: Sequence[Step], agent: str) -> list[Plan]:
 
 
 def _plan(seq: int, result: Mapping[str, Any]) -> Plan:
-    return Plan(
-        seq=seq,
-        text=result["text"],
-        calls=tuple(ToolCall(**call) for call in result["calls"]),
-        finish_reason=result["finish_reason"],
-        model=result["model"],
-        offline=result["offline"],
-    )
+    try:
+        return Plan(
+            seq=seq,
+            text=result["text"],
+            calls=tuple(ToolCall(**call) for call in result["calls"]),
+            finish_reason=result["finish_reason"],
+            model=result["model"],
+            offline=result["offline"],
+        )
+    except (KeyError, TypeError) as error:
+        raise CorruptJournal(
+            f"Step {seq} holds no plan that can be read ({error!r}): mend the row and replay the "
+            "dead letter, or submit the request anew."
+        ) from error
 
 
 def fate_of(steps: Sequence[Step], plan: Plan, index: int) -> Step | None:
@@ -78,7 +84,7 @@ def call_result(step: Step) -> dict[str, Any]:
     """What the model is told about a call: the tool's value, or an error it can act on."""
     result = step.result or {}
     if step.kind is StepKind.GATE:
-        return {"error": result["reason"]}
+        return {"error": result.get("reason")}
     if "error" in result:
         return {"error": result["error"]}
     return {"result": result.get("value")}

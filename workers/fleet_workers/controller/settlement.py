@@ -9,24 +9,24 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
-from fleet_contracts.codec import encode_task
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope
 from fleet_contracts.errors import BreakerOpen, FleetError, TransientError
 from fleet_contracts.outcome import Outcome, OutcomeKind
-from fleet_contracts.topology import AGENTS_EXCHANGE
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.controller.decision import Finish, Park, Reroute
 from fleet_workers.controller.plan import plans, tools_used
 from fleet_workers.review.handoff import build_packet
 from fleet_workers.review.queue import open_review
-from fleet_workers.store import dead_letters, outbox, tasks
-from fleet_workers.store.journal import StepKind, StoredJournal
+from fleet_workers.store import dead_letters, endings, outbox, sessions
+from fleet_workers.store.claims import Claim
+from fleet_workers.store.endings import Ending
+from fleet_workers.store.journal import Post, StepKind, StoredJournal
 from fleet_workers.store.outbox import Letter
-from fleet_workers.store.tasks import Claim
 
 log = structlog.get_logger()
 
 _RETRY_BASE_SECONDS = 1.0
+_LONGEST_ASKED_SECONDS = 24 * 3600.0  # a server that asks for more is waited for a day at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,21 +72,17 @@ class Settlement:
 
     def expire(self, held: Held) -> None:
         """End a task whose deadline has passed."""
-        with held.journal.transaction() as connection:
-            tasks.expire(connection, held.claim)
+        self._leave(held, endings.expired())
 
     def _finish(self, decision: Finish, held: Held) -> None:
-        claim, envelope, journal = held.claim, held.envelope, held.journal
-        with journal.transaction() as connection:
-            tasks.succeed(
-                connection,
-                claim,
-                outcome=decision.outcome,
-                release=self._catalogue.get(claim.agent).id,
-            )
-            letters = _reply(connection, envelope, decision.outcome)
-        self._send(letters)
+        claim, envelope = held.claim, held.envelope
+        release = self._catalogue.get(claim.agent).id
+        letters = self._write(
+            held, endings.succeeded(decision.outcome, release), reply=decision.outcome
+        )
+        # Before the next task of the session is woken, which shall read it.
         self._remember(envelope, decision.outcome.answer or "")
+        self._send(letters)
         log.info("task.succeeded", agent=claim.agent, kind=decision.outcome.kind)
 
     def _park(self, decision: Park, held: Held) -> None:
@@ -111,8 +107,8 @@ class Settlement:
             proposal=decision.proposal,
             confidence=decision.confidence,
         )
-        with journal.transaction() as connection:
-            tasks.park(connection, claim, outcome=outcome, release=release)
+
+        def announce(connection: Connection) -> list[Letter]:
             letter = open_review(
                 connection,
                 envelope,
@@ -121,22 +117,42 @@ class Settlement:
                 reason=decision.reason,
                 packet=packet,
             )
-            letters = [letter, *_reply(connection, envelope, outcome)]
-        self._send(letters)
+            return [letter]
+
+        self._leave(held, endings.parked(outcome, release), post=announce, reply=outcome)
         log.info("task.in_review", agent=claim.agent, kind=decision.kind)
 
-    def hand_back(self, held: Held, *, agent: str | None = None) -> None:
-        """Queue a task again, for another agent where one is named."""
-        claim, envelope, journal = held.claim, held.envelope, held.journal
-        with journal.transaction() as connection:
-            tasks.hand_back(connection, claim, agent=agent)
-            letter = outbox.post(
-                connection,
-                AGENTS_EXCHANGE,
-                encode_task(envelope, agent=agent or claim.agent, traceparent=claim.traceparent),
+    def hand_back(self, held: Held, *, agent: str | None = None, wake: bool = True) -> None:
+        """Queue a task again, for another agent where one is named.
+
+        Without `wake` no message is sent: the janitor wakes it when it may run again.
+        """
+        claim = held.claim
+        to_agent = agent or claim.agent
+
+        def send_on(connection: Connection) -> list[Letter]:
+            letter = outbox.post_task(
+                connection, held.envelope, agent=to_agent, traceparent=claim.traceparent
             )
-        self._send([letter])
-        log.info("task.handed_back", agent=agent or claim.agent)
+            return [letter]
+
+        ending = endings.handed_back(agent=agent, with_message=wake)
+        self._leave(held, ending, post=send_on if wake else None)
+        log.info("task.handed_back", agent=to_agent)
+
+    def count_lost_worker(self, held: Held) -> None:
+        """Queue a task again whose own process died; the delivery stays counted."""
+
+        def send_on(connection: Connection) -> list[Letter]:
+            letter = outbox.post_task(
+                connection,
+                held.envelope,
+                agent=held.claim.agent,
+                traceparent=held.claim.traceparent,
+            )
+            return [letter]
+
+        self._leave(held, endings.worker_lost(), post=send_on)
 
     def retry(self, error: TransientError, held: Held) -> None:
         """Let a task wait for its next attempt, or give it up after the last one.
@@ -152,21 +168,17 @@ class Settlement:
         journal.record(
             StepKind.FAILURE, error.code, {"error": str(error), "retry_in_seconds": delay}
         )
-        with journal.transaction() as connection:
-            tasks.retry_later(
-                connection,
-                claim,
-                delay=timedelta(seconds=delay),
-                error=_as_record(error),
-                counts=counts,
-            )
+        ending = endings.retrying(
+            claim, delay=timedelta(seconds=delay), error=_as_record(error), counts=counts
+        )
+        self._leave(held, ending)
         log.warning("task.retrying", error=str(error), retry_in_seconds=round(delay, 2))
 
     def _delay(self, attempts: int, retry_after_seconds: float | None) -> float:
         """Full jitter (Brooker, "Exponential Backoff And Jitter") on top of what was asked for."""
-        cap = self._retry_cap.total_seconds()
-        jitter = random.uniform(0, _RETRY_BASE_SECONDS * 2**attempts)  # noqa: S311 jitter
-        return min(cap, (retry_after_seconds or 0.0) + jitter)
+        cap = min(self._retry_cap.total_seconds(), _RETRY_BASE_SECONDS * 2**attempts)
+        jitter = random.uniform(0, cap)  # noqa: S311 jitter
+        return min(_LONGEST_ASKED_SECONDS, retry_after_seconds or 0.0) + jitter
 
     def bury(self, error: Exception, reason: str, held: Held) -> None:
         """Give a task up: its dead letter keeps envelope, error, attempts and trace."""
@@ -183,8 +195,8 @@ class Settlement:
             for step in journal.steps()
             if step.kind is StepKind.FAILURE
         ]
-        with journal.transaction() as connection:
-            tasks.bury(connection, claim, outcome=outcome, error=_as_record(error))
+
+        def add_letter(connection: Connection) -> list[Letter]:
             dead_letters.add(
                 connection,
                 reason=reason,
@@ -196,17 +208,39 @@ class Settlement:
                 attempts=attempts,
                 traceparent=claim.traceparent,
             )
-            letters = _reply(connection, envelope, outcome)
-        self._send(letters)
+            return []
+
+        self._leave(held, endings.dead(outcome, _as_record(error)), post=add_letter, reply=outcome)
         log.error("task.dead", reason=reason, error=str(error))
+
+    def _leave(
+        self, held: Held, ending: Ending, *, post: Post | None = None, reply: Outcome | None = None
+    ) -> None:
+        """End the run in one transaction, and send what it wrote after the commit."""
+        self._send(self._write(held, ending, post=post, reply=reply))
+
+    def _write(
+        self, held: Held, ending: Ending, *, post: Post | None = None, reply: Outcome | None = None
+    ) -> list[Letter]:
+        """End the run in one transaction; gives the letters to send.
+
+        The end of a task of a session wakes the next one, where it is its turn.
+        """
+        envelope = held.envelope
+
+        def everything(connection: Connection) -> list[Letter]:
+            letters = list(post(connection)) if post else []
+            letters += _reply(connection, envelope, reply) if reply else []
+            return letters + sessions.wake_next(connection, envelope)
+
+        wanted = post or envelope.session_id or (reply and envelope.reply_to)
+        return held.journal.leave(ending, post=everything if wanted else None)
 
 
 def _reply(connection: Connection, envelope: TaskEnvelope, outcome: Outcome) -> list[Letter]:
     if envelope.reply_to is None:
         return []
-    body = outcome.model_dump_json()
-    message = outbox.plain_message(envelope.reply_to, body, headers={"task_id": str(envelope.id)})
-    return [outbox.post(connection, "", message)]
+    return [outbox.post_reply(connection, envelope, outcome)]
 
 
 def _model_of(journal: StoredJournal, agent: str) -> Mapping[str, Any]:

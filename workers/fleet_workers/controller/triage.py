@@ -1,5 +1,6 @@
 """Chooses the agent for a task that names none: one model call whose tools are the agents."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,13 +32,15 @@ def decide_triage(
         return CheckInbound()
     finished = plans(steps, AUTO_AGENT)
     if not finished:
+        tools = _tools(catalogue)
         return AskModel(
             messages=[
                 {"role": "system", "content": _INSTRUCTIONS},
                 {"role": "user", "content": user_text(envelope)},
             ],
-            tools=_tools(catalogue),
+            tools=tools,
             tier="small",
+            head=json.dumps({"system": _INSTRUCTIONS, "tools": tools}),
         )
     return _read_choice(catalogue, finished[-1])
 

@@ -7,68 +7,117 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection, Engine
 
-from fleet_contracts.codec import encode_task
 from fleet_contracts.envelope import parse_envelope
-from fleet_contracts.topology import AGENTS_EXCHANGE
+from fleet_contracts.errors import InvalidEnvelope, Unavailable
 from fleet_workers.broker.postman import Postman
-from fleet_workers.store import outbox, recovery, tasks
+from fleet_workers.review import decisions
+from fleet_workers.store import outbox, recovery, views
 from fleet_workers.store.engine import store_errors
 from fleet_workers.store.outbox import Letter
 
 log = structlog.get_logger()
 
 _BATCH = 200  # rows a round: short transactions, and other janitors get their share
-_SILENCE = timedelta(minutes=2)
-"""A task queued for this long without a claim is woken again: its message may be lost."""
+_SILENCE = timedelta(seconds=10)
+"""A task queued for this long without a claim is woken again, where its queue is empty."""
+_LONG_SILENCE = timedelta(minutes=10)
+"""As above, whatever stands in the queue: now and then a message is lost among others."""
+
+Find = Callable[[Connection], list[UUID]]
 
 
-def sweep(engine: Engine, postman: Postman) -> int:
-    """Requeue what is due, abandoned or forgotten, end what is overdue, send what is unsent.
+class Sweeper:
+    """Finds what nobody holds and sets it going."""
 
-    Gives the number of rows touched.
+    def __init__(self, engine: Engine, postman: Postman) -> None:
+        self._engine = engine
+        self._postman = postman
 
-    Raises:
-        Unavailable: The store is away.
-    """
-    touched = _wake(engine, postman, "due", lambda c: recovery.requeue_due(c, limit=_BATCH))
-    touched += _wake(
-        engine, postman, "abandoned", lambda c: recovery.requeue_abandoned(c, limit=_BATCH)
+    def sweep(self) -> int:
+        """Requeue what is due, abandoned or unwoken, end what is overdue, send what is unsent.
+
+        Gives the number of rows touched.
+
+        Raises:
+            Unavailable: The store is away.
+        """
+        touched = self._wake("due", lambda c: recovery.requeue_due(c, limit=_BATCH))
+        touched += self._wake("abandoned", lambda c: recovery.requeue_abandoned(c, limit=_BATCH))
+        touched += self._wake("unwoken", lambda c: recovery.requeue_unwoken(c, limit=_BATCH))
+        touched += self._resume_decided()
+        with store_errors(), self._engine.begin() as connection:
+            expired = recovery.expire_overdue(connection, limit=_BATCH)
+        if expired:
+            log.info("janitor.expired", tasks=len(expired))
+        return touched + len(expired) + self._send_waiting()
+
+    def wake_forgotten(self) -> int:
+        """Wake queued tasks whose message seems to be lost. Dearer than a sweep, and rarer needed.
+
+        Where as many messages wait as tasks, none is lost: they only wait for a free slot.
+
+        Raises:
+            Unavailable: The store is away.
+        """
+        with store_errors(), self._engine.connect() as connection:
+            silent = recovery.count_forgotten(connection, silence=_SILENCE)
+        touched = 0
+        for agent, number in silent.items():
+            try:
+                waiting = self._postman.count_messages(agent)
+            except Unavailable as error:
+                log.warning("janitor.broker_unavailable", error=str(error))
+                return touched
+            silence = _SILENCE if waiting == 0 else _LONG_SILENCE
+            touched += self._wake("forgotten", _forgotten(agent, silence, number - waiting))
+        return touched
+
+    def _wake(self, why: str, find: Find) -> int:
+        with store_errors(), self._engine.begin() as connection:
+            found = find(connection)
+            letters = _letters(connection, found)
+        if found:
+            log.info("janitor.woken", why=why, tasks=len(found))
+            self._postman.send(letters)
+        return len(found)
+
+    def _resume_decided(self) -> int:
+        with store_errors(), self._engine.begin() as connection:
+            resumed, letters = decisions.resume_decided(connection, limit=_BATCH)
+        if resumed:
+            log.info("janitor.resumed", reviews=resumed)
+            self._postman.send(letters)
+        return resumed
+
+    def _send_waiting(self) -> int:
+        with store_errors(), self._engine.begin() as connection:
+            letters = outbox.take_due(connection, limit=_BATCH)
+            outbox.lend(connection, [letter.id for letter in letters])
+        self._postman.send(letters)
+        return len(letters)
+
+
+def _forgotten(agent: str, silence: timedelta, missing: int) -> Find:
+    return lambda connection: recovery.requeue_forgotten(
+        connection, agent=agent, silence=silence, limit=max(0, min(_BATCH, missing))
     )
-    touched += _wake(
-        engine,
-        postman,
-        "forgotten",
-        lambda c: recovery.requeue_forgotten(c, silence=_SILENCE, limit=_BATCH),
-    )
-    with store_errors(), engine.begin() as connection:
-        expired = recovery.expire_overdue(connection, limit=_BATCH)
-    if expired:
-        log.info("janitor.expired", tasks=len(expired))
-    return touched + len(expired) + _send_waiting(engine, postman)
 
 
-def _wake(
-    engine: Engine, postman: Postman, why: str, find: Callable[[Connection], list[UUID]]
-) -> int:
-    with store_errors(), engine.begin() as connection:
-        letters = [_letter(connection, task_id) for task_id in find(connection)]
-    if letters:
-        log.info("janitor.woken", why=why, tasks=len(letters))
-        postman.send(letters)
-    return len(letters)
-
-
-def _letter(connection: Connection, task_id: UUID) -> Letter:
-    stored = tasks.wake_up(connection, task_id)
-    message = encode_task(
-        parse_envelope(stored.envelope), agent=stored.agent, traceparent=stored.traceparent
-    )
-    return outbox.post(connection, AGENTS_EXCHANGE, message)
-
-
-def _send_waiting(engine: Engine, postman: Postman) -> int:
-    with store_errors(), engine.begin() as connection:
-        letters = outbox.take_due(connection, limit=_BATCH)
-        outbox.lend(connection, [letter.id for letter in letters])
-    postman.send(letters)
-    return len(letters)
+def _letters(connection: Connection, task_ids: list[UUID]) -> list[Letter]:
+    """The letters for tasks that were just queued; one whose row is broken is buried instead."""
+    if not task_ids:
+        return []
+    try:
+        return outbox.wake(connection, task_ids)
+    except InvalidEnvelope:
+        pass
+    letters = []
+    for task_id in task_ids:
+        try:
+            parse_envelope(views.envelope_of(connection, task_id))
+        except InvalidEnvelope as error:
+            log.warning("janitor.broken_task", task=str(task_id), error=str(error))
+            recovery.bury_broken(connection, task_id, error=error)
+        else:
+            letters += outbox.wake(connection, [task_id])
+    return letters

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -11,6 +11,8 @@ from fleet_contracts.errors import Unavailable
 
 _POOL_WAIT_SECONDS = 20  # a slot waits this long for a connection before its task is retried
 _STATEMENT_TIMEOUT_MS = 15_000  # no statement of the fleet takes a second when all is well
+
+_READ_ONLY = "25006"  # read_only_sql_transaction, which SQLAlchemy does not class as operational
 
 
 def open_engine(
@@ -37,6 +39,20 @@ def open_engine(
 
 
 @contextmanager
+def single_statement(engine: Engine) -> Iterator[Connection]:
+    """A connection on which each statement is a transaction of its own: one round trip.
+
+    Raises:
+        Unavailable: As `store_errors`.
+    """
+    with (
+        store_errors(),
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+    ):
+        yield connection
+
+
+@contextmanager
 def store_errors() -> Iterator[None]:
     """Turn a lost or crowded store into the fleet's own transient error.
 
@@ -53,4 +69,9 @@ def store_errors() -> Iterator[None]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise Unavailable(f"The connection to the store was lost: {error.orig}") from error
+        if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
+            raise Unavailable(
+                "The store is read-only: it is a standby, or was made so. Point FLEET_STORE_URL at "
+                "the primary, or make it writable."
+            ) from error
         raise

@@ -1,73 +1,58 @@
 """The step journal: what a task did, written `started` before and `done` after."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
-from enum import StrEnum
-from typing import Any, Protocol
-from uuid import UUID
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any, Protocol, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, func, insert, select, update
+import structlog
+from sqlalchemy import Connection, Engine, text
 
-from fleet_contracts.errors import LeaseLost
-from fleet_contracts.states import TaskState
-from fleet_workers.store.engine import store_errors
-from fleet_workers.store.tables import steps, tasks
-from fleet_workers.store.tasks import Claim
+from fleet_contracts.errors import LeaseLost, Unavailable
+from fleet_workers.store import endings
+from fleet_workers.store.claims import Claim, lease_lost
+from fleet_workers.store.endings import Ending
+from fleet_workers.store.engine import single_statement, store_errors
+from fleet_workers.store.journal_rows import (
+    FLUSH_CTES,
+    CorruptJournal,
+    PendingSteps,
+    Step,
+    StepKind,
+    StepState,
+    Usage,
+    flush_parameters,
+    read_steps,
+)
+from fleet_workers.store.json_text import json_text
+from fleet_workers.store.outbox import Letter
 
+__all__ = [
+    "CorruptJournal",
+    "Journal",
+    "Step",
+    "StepKind",
+    "StepState",
+    "StoredJournal",
+    "Usage",
+    "read_steps",
+]
 
-class StepKind(StrEnum):
-    """What sort of step a journal row records."""
+T = TypeVar("T")
+Post = Callable[[Connection], Sequence[Letter]]
+"""Writes letters in the transaction it is given."""
 
-    INBOUND = "inbound"
-    MEMORY = "memory"
-    PLAN = "plan"
-    GATE = "gate"
-    TOOL = "tool"
-    CONFIDENCE = "confidence"
-    REVIEW = "review"
-    TRIAGE = "triage"
-    FAILURE = "failure"
+log = structlog.get_logger()
 
-
-class StepState(StrEnum):
-    """How far a step is. A `started` step of a worker that died is in doubt."""
-
-    STARTED = "started"
-    DONE = "done"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """What a model call took. `cost_usd` is None where the price is not known."""
-
-    model: str
-    tokens: int
-    cost_usd: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One row of the journal. `result` is None until the step is done."""
-
-    seq: int
-    kind: StepKind
-    name: str
-    state: StepState
-    request: Mapping[str, Any]
-    result: Mapping[str, Any] | None = None
-    usage: Usage | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+_STORE_WAITS_SECONDS = (0.2, 0.5, 1.0, 2.0, 3.0, 3.0)  # a restart of PostgreSQL takes 1 to 5 s
 
 
 class Journal(Protocol):
     """Where the loop reads and writes steps. The store has one, tests have one in memory."""
 
     def steps(self) -> list[Step]:
-        """All steps in order, those not yet flushed included."""
+        """All steps in order, those not yet written included."""
         ...
 
     def record(self, kind: StepKind, name: str, result: Mapping[str, Any]) -> None:
@@ -91,78 +76,110 @@ class Journal(Protocol):
         ...
 
     def finish(self, seq: int, result: Mapping[str, Any], usage: Usage | None = None) -> None:
-        """Write a step as done.
+        """Note a step as done: a write at once, what may be repeated with the next step.
 
         Raises:
             LeaseLost: Another worker holds the task.
         """
         ...
 
+    def keep_text(self, body: str) -> str:
+        """Keep a text that many steps share, once, and give its SHA-256 in hex."""
+        ...
+
+
+_WRITE = """
+WITH fence AS MATERIALIZED ({fence}), {flush}
+SELECT id FROM fence
+"""
+_HELD = "WHERE id = :task_id AND epoch = :epoch AND state = 'running'"
+# FOR SHARE: a claim that comes at the same time waits for this commit, and so reads all of it.
+_WRITE_HELD = text(
+    _WRITE.format(
+        fence=f"SELECT id FROM tasks {_HELD} FOR SHARE",  # noqa: S608 constants
+        flush=FLUSH_CTES,
+    )
+)
+_WRITE_PROGRESS = text(
+    _WRITE.format(
+        fence=f"UPDATE tasks SET deliveries = 1 {_HELD} RETURNING id",  # noqa: S608 constants
+        flush=FLUSH_CTES,
+    )
+)
+_RESUME = text(f"""
+WITH fence AS MATERIALIZED (SELECT id FROM tasks {_HELD} FOR SHARE)
+UPDATE steps SET epoch = :epoch FROM fence WHERE task_id = :task_id AND seq = :seq
+RETURNING seq
+""")  # noqa: S608 constants
+_LATE = text("""
+UPDATE steps SET state = 'done', result = CAST(:result AS jsonb), finished_at = clock_timestamp()
+FROM tasks
+WHERE steps.task_id = :task_id AND steps.seq = :seq AND steps.epoch = :epoch
+    AND steps.state = 'started' AND tasks.id = steps.task_id
+    AND tasks.state IN ('cancelled', 'expired')
+RETURNING steps.seq
+""")
+_KEEP_TEXT = text("""
+INSERT INTO texts (hash, body) VALUES (:hash, :body) ON CONFLICT DO NOTHING
+""")
+
 
 class StoredJournal:
-    """The journal of one claimed task in PostgreSQL. Used by one thread."""
+    """The journal of one claimed task in PostgreSQL. Used by one thread.
+
+    A step that may be repeated (a model call, a tool that reads) is written as done together with
+    what follows it, in one statement and one commit: only the controller's own work, some
+    milliseconds, lies between. A write is written as done at once.
+
+    While the store is away, a write is tried again for some ten seconds, so that a restart of it
+    throws no paid model call away.
+    """
+
+    _kept_texts: set[str] = set()  # noqa: RUF012 what this process knows to stand in the store
 
     def __init__(self, engine: Engine, held: Claim) -> None:
         self._engine = engine
         self._held = held
-        self._pending: list[Step] = []
-        with store_errors(), engine.begin() as connection:
-            self._steps = read_steps(connection, held.task_id)
+        self._pending = PendingSteps()
+        self._steps: list[Step] = []
+        self._repeated_delivery = held.deliveries > 1
+        if not held.is_first:
+            with store_errors(), engine.connect() as connection:
+                self._steps = read_steps(connection, held.task_id)
+
+    @classmethod
+    def unread(cls, engine: Engine, held: Claim) -> Self:
+        """The journal of a task whose rows cannot be read: it can only end the run."""
+        return cls(engine, replace(held, is_first=True))
 
     def steps(self) -> list[Step]:
-        """All steps in order, those not yet flushed included."""
+        """All steps in order, those not yet written included."""
         return list(self._steps)
 
     def record(self, kind: StepKind, name: str, result: Mapping[str, Any]) -> None:
         """Note a verdict; lost in a crash it is simply found again."""
-        step = Step(
-            seq=len(self._steps),
-            kind=kind,
-            name=name,
-            state=StepState.DONE,
-            request={},
-            result=result,
-        )
-        self._steps.append(step)
-        self._pending.append(step)
+        self._add(kind, name, StepState.DONE, request={}, result=result)
 
     def begin(self, kind: StepKind, name: str, request: Mapping[str, Any]) -> int:
-        """Write a step as started, with all verdicts noted before it, in one transaction."""
-        step = Step(
-            seq=len(self._steps), kind=kind, name=name, state=StepState.STARTED, request=request
-        )
-        with self.transaction() as connection:
-            self._insert(connection, step)
-        self._steps.append(step)
-        return step.seq
+        """Write a step as started, with all that was noted before it."""
+        seq = self._add(kind, name, StepState.STARTED, request=request, result=None)
+        self.flush()
+        return seq
 
     def resume(self, seq: int) -> None:
         """Check the fence, and write this worker's epoch beside the step."""
-        with self.transaction() as connection:
-            connection.execute(
-                update(steps)
-                .where(steps.c.task_id == self._held.task_id, steps.c.seq == seq)
-                .values(epoch=self._held.epoch)
-            )
+        self.flush()
+        parameters = {"task_id": self._held.task_id, "epoch": self._held.epoch, "seq": seq}
+        self._hold(lambda connection: connection.execute(_RESUME, parameters).one_or_none())
 
     def finish(self, seq: int, result: Mapping[str, Any], usage: Usage | None = None) -> None:
-        """Write a step as done."""
+        """Note a step as done; a write is stored at once.
+
+        The result of a write whose task was cancelled or expired meanwhile is kept for the
+        record, and the error raised all the same.
+        """
         begun = self._steps[seq]
-        with self.transaction() as connection:
-            connection.execute(
-                update(steps)
-                .where(steps.c.task_id == self._held.task_id, steps.c.seq == seq)
-                .values(
-                    state=StepState.DONE,
-                    epoch=self._held.epoch,
-                    result=dict(result),
-                    finished_at=func.clock_timestamp(),
-                    model=usage.model if usage else None,
-                    tokens=usage.tokens if usage else None,
-                    cost_usd=usage.cost_usd if usage else None,
-                )
-            )
-        self._steps[seq] = Step(
+        done = Step(
             seq=seq,
             kind=begun.kind,
             name=begun.name,
@@ -171,74 +188,105 @@ class StoredJournal:
             result=result,
             usage=usage,
         )
+        self._steps[seq] = done
+        self._pending.finished.append(done)
+        if begun.request.get("effect") == "write":
+            try:
+                self.flush()
+            except LeaseLost:
+                self._note_late(done)
+                raise
 
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A transaction that holds the fence and writes the verdicts noted so far.
-
-        It locks the task's row against a newer claim: a claim that comes at the same time waits
-        for the commit, so the new holder reads all that was written.
+    def flush(self) -> None:
+        """Write what was noted.
 
         Raises:
             LeaseLost: Another worker holds the task; nothing is written.
             Unavailable: The store is away; nothing is known to be written.
         """
-        with store_errors(), self._engine.begin() as connection:
-            self._check_fence(connection)
-            for step in self._pending:
-                self._insert(connection, step)
-            yield connection
+        progress = self._repeated_delivery and bool(self._pending.finished)
+        statement = _WRITE_PROGRESS if progress else _WRITE_HELD
+        parameters = flush_parameters(self._held.task_id, self._held.epoch, self._pending)
+        self._hold(lambda connection: connection.execute(statement, parameters).one_or_none())
         self._pending.clear()
+        self._repeated_delivery = self._repeated_delivery and not progress
 
-    def _check_fence(self, connection: Connection) -> None:
-        fence = connection.execute(
-            select(tasks.c.id)
-            .where(
-                tasks.c.id == self._held.task_id,
-                tasks.c.epoch == self._held.epoch,
-                tasks.c.state == TaskState.RUNNING,
-            )
-            .with_for_update(read=True)
-        ).scalar()
-        if fence is None:
-            raise LeaseLost(f"Task {self._held.task_id} is held by another worker, or cancelled.")
+    def leave(self, ending: Ending, *, post: Post | None = None) -> list[Letter]:
+        """End the run with all that was noted; gives the letters that `post` wrote, to be sent.
 
-    def _insert(self, connection: Connection, step: Step) -> None:
-        done = step.state is StepState.DONE
-        connection.execute(
-            insert(steps).values(
-                task_id=self._held.task_id,
-                seq=step.seq,
-                epoch=self._held.epoch,
-                kind=step.kind,
-                name=step.name,
-                state=step.state,
-                request=dict(step.request),
-                result=dict(step.result) if step.result is not None else None,
-                started_at=func.clock_timestamp(),
-                finished_at=func.clock_timestamp() if done else None,
-            )
+        Raises:
+            LeaseLost: Another worker holds the task; nothing is written.
+            Unavailable: The store is away; nothing is known to be written.
+        """
+
+        def write() -> list[Letter]:
+            if post is None:
+                with single_statement(self._engine) as connection:
+                    endings.leave(connection, self._held, ending, self._pending)
+                return []
+            with store_errors(), self._engine.begin() as connection:
+                endings.leave(connection, self._held, ending, self._pending)
+                return list(post(connection))
+
+        letters = _patiently(write)
+        self._pending.clear()
+        return letters
+
+    def keep_text(self, body: str) -> str:
+        """Keep a text that many steps share, once, and give its SHA-256 in hex."""
+        digest = sha256(body.encode("utf-8", "replace"))
+        name = digest.hexdigest()
+        if name not in self._kept_texts:
+            parameters = {"hash": digest.digest(), "body": body.replace("\x00", "\u2400")}
+            with single_statement(self._engine) as connection:
+                connection.execute(_KEEP_TEXT, parameters)
+            self._kept_texts.add(name)
+        return name
+
+    def _add(
+        self,
+        kind: StepKind,
+        name: str,
+        state: StepState,
+        *,
+        request: Mapping[str, Any],
+        result: Mapping[str, Any] | None,
+    ) -> int:
+        step = Step(
+            seq=len(self._steps), kind=kind, name=name, state=state, request=request, result=result
         )
+        self._steps.append(step)
+        self._pending.added.append(step)
+        return step.seq
+
+    def _hold(self, write: Callable[[Connection], object]) -> None:
+        """Run one statement that gives a row only where the task is still ours."""
+
+        def once() -> object:
+            with single_statement(self._engine) as connection:
+                return write(connection)
+
+        if _patiently(once) is None:
+            raise lease_lost(self._held)
+
+    def _note_late(self, step: Step) -> None:
+        parameters = {
+            "task_id": self._held.task_id,
+            "epoch": self._held.epoch,
+            "seq": step.seq,
+            "result": json_text(step.result),
+        }
+        with single_statement(self._engine) as connection:
+            if connection.execute(_LATE, parameters).one_or_none() is not None:
+                log.info("step.noted_late", step=step.seq, tool=step.name)
 
 
-def read_steps(connection: Connection, task_id: UUID) -> list[Step]:
-    """All steps of a task in order."""
-    rows = connection.execute(select(steps).where(steps.c.task_id == task_id).order_by(steps.c.seq))
-    return [_step(row) for row in rows]
-
-
-def _step(row: Row[Any]) -> Step:
-    usage = None
-    if row.model is not None:
-        usage = Usage(model=row.model, tokens=row.tokens, cost_usd=row.cost_usd)
-    return Step(
-        seq=row.seq,
-        kind=StepKind(row.kind),
-        name=row.name,
-        state=StepState(row.state),
-        request=row.request,
-        result=row.result,
-        usage=usage,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-    )
+def _patiently(write: Callable[[], T]) -> T:
+    """Repeat while the store is away. What was written without an answer is found by the fence."""
+    for wait_seconds in _STORE_WAITS_SECONDS:
+        try:
+            return write()
+        except Unavailable as error:
+            log.warning("journal.store_unavailable", error=str(error))
+            time.sleep(wait_seconds)
+    return write()

@@ -1,67 +1,144 @@
-"""Keeps the leases of all tasks that a process works on, with one thread and one statement."""
+"""Keeps a worker process's presence and the leases of all its tasks, with one thread."""
 
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event, Lock, Thread
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, text
 
 from fleet_contracts.errors import Unavailable
-from fleet_workers.store import tasks
-from fleet_workers.store.engine import store_errors
-from fleet_workers.store.tasks import Claim
+from fleet_workers.store import claims, pauses
+from fleet_workers.store.claims import Claim, Holder, lease_lost
+from fleet_workers.store.engine import single_statement
+from fleet_workers.store.pauses import Pause
 
 log = structlog.get_logger()
 
+PRESENCE_LOCKS = 74612
+"""The first half of the advisory locks that mean a living worker; any number that is ours."""
+
+_BE_PRESENT = text("SELECT pg_try_advisory_lock(:locks, :presence)")
+_FIRST_LOOK_AFTER = timedelta(seconds=5)
+
+
+@dataclass(slots=True)
+class _Lease:
+    epoch: int
+    ends_at: float  # on this process's monotonic clock, never later than in the store
+
 
 class LeaseKeeper:
-    """Renews every lease it is told of until it is told to let go."""
+    """Holds the process's presence, and renews every lease it is told of until told to let go.
 
-    def __init__(self, engine: Engine, *, lease: timedelta, every: timedelta) -> None:
+    The presence is an advisory lock of the store that lasts as long as the connection: a killed
+    process loses it at once, one that hangs keeps it. The engine is the keeper's own, so that
+    leases wait for no slot's work.
+    """
+
+    def __init__(self, engine: Engine, holder: Holder, *, every: timedelta) -> None:
         self._engine = engine
-        self._lease = lease
+        self._holder = holder
         self._every_seconds = every.total_seconds()
-        self._held: dict[UUID, int] = {}
+        self._held: dict[UUID, _Lease] = {}
+        self._pauses: Sequence[Pause] = ()
         self._lock = Lock()
         self._stopped = Event()
+        self._ready = Event()
         self._thread = Thread(target=self._run, name="leases", daemon=True)
 
     def start(self) -> None:
-        """Begin renewing."""
+        """Begin; returns once the process is present in the store, or after five seconds."""
         self._thread.start()
+        self._ready.wait(_FIRST_LOOK_AFTER.total_seconds())
 
     def stop(self) -> None:
-        """Stop renewing; leases still held run out."""
+        """Stop renewing and give the presence up; leases still held run out."""
         self._stopped.set()
         self._thread.join(timeout=5)
 
-    def hold(self, claim: Claim) -> None:
-        """Renew this claim's lease from now on."""
+    def hold(self, claim: Claim, *, since: float) -> None:
+        """Renew this claim's lease from now on; it was asked for at `since` (time.monotonic)."""
         with self._lock:
-            self._held[claim.task_id] = claim.epoch
+            self._held[claim.task_id] = _Lease(
+                epoch=claim.epoch, ends_at=since + self._holder.lease.total_seconds()
+            )
 
     def let_go(self, claim: Claim) -> None:
         """Renew it no longer."""
         with self._lock:
-            if self._held.get(claim.task_id) == claim.epoch:
+            lease = self._held.get(claim.task_id)
+            if lease is not None and lease.epoch == claim.epoch:
                 del self._held[claim.task_id]
 
-    @property
-    def count(self) -> int:
-        """Number of tasks held now."""
+    def check(self, claim: Claim) -> None:
+        """Make sure, by this process's own clock, that the lease still runs.
+
+        It costs nothing, and stops a process that hung between two looks into the store.
+
+        Raises:
+            LeaseLost: It has ended, or was taken away.
+        """
         with self._lock:
-            return len(self._held)
+            lease = self._held.get(claim.task_id)
+        if lease is None or lease.epoch != claim.epoch or lease.ends_at <= time.monotonic():
+            raise lease_lost(claim)
+
+    def is_paused(self, *, agent: str, tenant: str) -> bool:
+        """Tell whether tasks of this agent and tenant were paused at the last look."""
+        return pauses.is_covered(self._pauses, agent=agent, tenant=tenant)
+
+    @property
+    def held(self) -> dict[UUID, int]:
+        """Epochs of the tasks held now."""
+        with self._lock:
+            return {task_id: lease.epoch for task_id, lease in self._held.items()}
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._every_seconds):
-            with self._lock:
-                held = dict(self._held)
+        while not self._stopped.is_set():
             try:
-                with store_errors(), self._engine.begin() as connection:
-                    kept = tasks.renew(connection, held, lease=self._lease)
+                with single_statement(self._engine) as connection:
+                    self._be_present(connection)
+                    self._ready.set()
+                    self._renew_for_ever(connection)
             except Unavailable as error:
-                log.warning("lease.renewal_failed", tasks=len(held), error=str(error))
-                continue
-            if lost := held.keys() - kept:
-                log.info("lease.lost", tasks=[str(task_id) for task_id in lost])
+                log.warning("lease.renewal_failed", tasks=len(self.held), error=str(error))
+                self._stopped.wait(min(self._every_seconds, 0.5))
+            except Exception:
+                log.exception("lease.renewal_broke")
+                self._stopped.wait(self._every_seconds)
+
+    def _be_present(self, connection: Connection) -> None:
+        parameters = {"locks": PRESENCE_LOCKS, "presence": self._holder.presence}
+        if not connection.execute(_BE_PRESENT, parameters).scalar():
+            # The server has not yet noticed that our earlier connection is gone.
+            raise Unavailable("The presence is still held by an earlier connection.")
+
+    def _renew_for_ever(self, connection: Connection) -> None:
+        while True:
+            asked_at = time.monotonic()
+            held = self.held
+            kept = claims.renew(connection, held, self._holder)
+            self._note(held, kept, asked_at)
+            self._pauses = pauses.all_pauses(connection)
+            if self._stopped.wait(self._every_seconds):
+                return
+
+    def _note(self, held: dict[UUID, int], kept: set[UUID], asked_at: float) -> None:
+        ends_at = asked_at + self._holder.lease.total_seconds()
+        lost = []
+        with self._lock:
+            for task_id, epoch in held.items():
+                lease = self._held.get(task_id)
+                if lease is None or lease.epoch != epoch:
+                    continue
+                if task_id in kept:
+                    lease.ends_at = ends_at
+                else:
+                    lost.append(str(task_id))
+                    del self._held[task_id]
+        if lost:
+            log.info("lease.lost", tasks=lost)

@@ -1,14 +1,18 @@
 """Messages to the broker that were decided in a transaction and are sent after its commit."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from fleet_contracts.codec import WireMessage
-from fleet_workers.store.tables import outbox
+from fleet_contracts.codec import WireMessage, encode_task
+from fleet_contracts.envelope import TaskEnvelope, parse_envelope
+from fleet_contracts.outcome import Outcome
+from fleet_contracts.topology import AGENTS_EXCHANGE
+from fleet_workers.store.tables import outbox, tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,41 @@ def post(connection: Connection, exchange: str, message: WireMessage) -> Letter:
         .returning(outbox.c.id)
     ).scalar_one()
     return Letter(id=letter_id, exchange=exchange, message=message, tries=0)
+
+
+def post_task(
+    connection: Connection, envelope: TaskEnvelope, *, agent: str, traceparent: str | None
+) -> Letter:
+    """Put the message that sends a worker to a stored task into this transaction's outbox."""
+    message = encode_task(envelope, agent=agent, traceparent=traceparent, stored=True)
+    return post(connection, AGENTS_EXCHANGE, message)
+
+
+def wake(connection: Connection, task_ids: Sequence[UUID]) -> list[Letter]:
+    """Post the messages that send workers to these stored tasks.
+
+    Raises:
+        InvalidEnvelope: A task's row holds no envelope that can be read.
+    """
+    rows = connection.execute(
+        select(tasks.c.envelope, tasks.c.agent, tasks.c.traceparent).where(tasks.c.id.in_(task_ids))
+    )
+    return [
+        post_task(
+            connection,
+            parse_envelope(row.envelope),
+            agent=row.agent,
+            traceparent=row.traceparent,
+        )
+        for row in rows.all()
+    ]
+
+
+def post_reply(connection: Connection, envelope: TaskEnvelope, outcome: Outcome) -> Letter:
+    """Post the outcome to the queue that the envelope's `reply_to` names."""
+    headers = {"task_id": str(envelope.id)}
+    message = plain_message(str(envelope.reply_to), outcome.model_dump_json(), headers=headers)
+    return post(connection, "", message)
 
 
 def take_due(connection: Connection, *, limit: int) -> list[Letter]:

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from fleet_contracts.ids import new_task_id
-from fleet_contracts.outcome import ReviewKind
-from fleet_workers.store.tables import reviews
+from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
+from fleet_contracts.states import TaskState
+from fleet_workers.store.tables import reviews, steps, tasks
 
 
 class ReviewItem(BaseModel):
@@ -28,6 +29,7 @@ class ReviewItem(BaseModel):
     packet: dict[str, Any]
     created_at: datetime
     decided_at: datetime | None = None
+    decided_by: str | None = None
     decision: dict[str, Any] | None = None
 
 
@@ -74,6 +76,114 @@ def get(connection: Connection, review_id: UUID, *, tenant: str | None) -> Revie
         query = query.where(reviews.c.tenant == tenant)
     row = connection.execute(query).one_or_none()
     return _item(row) if row is not None else None
+
+
+def lock(connection: Connection, review_id: UUID, *, tenant: str | None) -> ReviewItem | None:
+    """As `get`, and nobody else may decide it until this transaction ends."""
+    query = select(reviews).where(reviews.c.id == review_id).with_for_update()
+    if tenant is not None:
+        query = query.where(reviews.c.tenant == tenant)
+    row = connection.execute(query).one_or_none()
+    return _item(row) if row is not None else None
+
+
+def record_decision(
+    connection: Connection, review_id: UUID, decision: Mapping[str, Any], *, decided_by: str
+) -> ReviewItem:
+    """Write what a person decided."""
+    row = connection.execute(
+        update(reviews)
+        .where(reviews.c.id == review_id)
+        .values(
+            state="decided",
+            decision=dict(decision),
+            decided_by=decided_by,
+            decided_at=func.now(),
+        )
+        .returning(reviews)
+    ).one()
+    return _item(row)
+
+
+def decided(connection: Connection, *, limit: int) -> list[ReviewItem]:
+    """Lock items that hold a decision without a consequence, skipping those at work elsewhere."""
+    rows = connection.execute(
+        select(reviews)
+        .where(reviews.c.state == "decided")
+        .order_by(reviews.c.decided_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [_item(row) for row in rows.all()]
+
+
+def mark_resumed(connection: Connection, review_id: UUID) -> None:
+    """Note that the decision has had its consequence."""
+    connection.execute(update(reviews).where(reviews.c.id == review_id).values(state="resumed"))
+
+
+def lock_parked_task(connection: Connection, task_id: UUID) -> dict[str, Any] | None:
+    """The envelope of a task that waits for a person, locked; None where it waits no more."""
+    found: dict[str, Any] | None = connection.execute(
+        select(tasks.c.envelope)
+        .where(tasks.c.id == task_id, tasks.c.state == TaskState.IN_REVIEW)
+        .with_for_update()
+    ).scalar()
+    return found
+
+
+def add_decision_step(
+    connection: Connection, task_id: UUID, name: str, result: Mapping[str, Any]
+) -> None:
+    """Put a decision at the end of the journal of a task whose row the caller has locked."""
+    following = select(func.coalesce(func.max(steps.c.seq), -1) + 1).where(
+        steps.c.task_id == task_id
+    )
+    epoch = select(tasks.c.epoch).where(tasks.c.id == task_id)
+    connection.execute(
+        insert(steps).values(
+            task_id=task_id,
+            seq=following.scalar_subquery(),
+            epoch=epoch.scalar_subquery(),
+            kind="review",
+            name=name,
+            state="done",
+            request={},
+            result=dict(result),
+            finished_at=func.now(),
+        )
+    )
+
+
+def queue_task(connection: Connection, task_id: UUID) -> None:
+    """Let a parked task go on, with all its attempts before it. The caller sends its message."""
+    connection.execute(
+        update(tasks)
+        .where(tasks.c.id == task_id)
+        .values(
+            state=TaskState.QUEUED,
+            epoch=tasks.c.epoch + 1,
+            attempts=0,
+            deliveries=0,
+            outcome=None,
+            woken_at=func.now(),
+        )
+    )
+
+
+def end_task(connection: Connection, task_id: UUID, outcome: Outcome) -> None:
+    """End a parked task with what a person said."""
+    ended = {OutcomeKind.REJECTED: TaskState.REJECTED}.get(outcome.kind, TaskState.SUCCEEDED)
+    connection.execute(
+        update(tasks)
+        .where(tasks.c.id == task_id)
+        .values(
+            state=ended,
+            epoch=tasks.c.epoch + 1,
+            outcome=outcome.model_dump(mode="json"),
+            finished_at=func.now(),
+        )
+    )
 
 
 def waiting(connection: Connection, *, tenant: str | None, limit: int = 50) -> list[ReviewItem]:

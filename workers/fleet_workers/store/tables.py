@@ -40,6 +40,7 @@ tasks = Table(
     Column("worker", Text),
     Column("presence", Integer),
     Column("lease_until", _TIME),
+    Column("silent_from", _TIME),
     Column("deliveries", Integer, nullable=False, server_default="0"),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("due_at", _TIME),

@@ -1,39 +1,30 @@
-"""The life of a task as conditional updates: accept, claim, and every way out of `running`.
+"""Takes tasks in and cancels them; claims and endings have files of their own.
 
-All functions work inside the caller's transaction. Writes of a worker name the epoch that its
-claim raised and fail with `LeaseLost` once a newer claim exists.
+All functions work inside the caller's transaction.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, func, literal, or_, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from fleet_contracts.envelope import TaskEnvelope
-from fleet_contracts.errors import Conflict, LeaseLost
-from fleet_contracts.outcome import Outcome
+from fleet_contracts.errors import Conflict
 from fleet_contracts.states import OPEN_STATES, TaskState
 from fleet_workers.store.tables import tasks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """The right to work on a task until the lease ends. `deliveries` counts claims so far."""
-
-    task_id: UUID
-    epoch: int
-    agent: str
-    deliveries: int
-    attempts: int
-    traceparent: str | None
-
-
-def accept(connection: Connection, envelope: TaskEnvelope, *, traceparent: str | None) -> bool:
+def accept(
+    connection: Connection,
+    envelope: TaskEnvelope,
+    *,
+    traceparent: str | None,
+    submitted_at: datetime | None = None,
+) -> bool:
     """Record a task as queued; tells whether it is new.
+
+    `submitted_at` orders the tasks of a session; now, where none is given or it lies ahead.
 
     Raises:
         Conflict: The id or idempotency key stands for a task with other content.
@@ -52,6 +43,9 @@ def accept(connection: Connection, envelope: TaskEnvelope, *, traceparent: str |
             content_hash=envelope.content_hash,
             traceparent=traceparent,
             deadline=envelope.deadline,
+            submitted_at=func.now()
+            if submitted_at is None
+            else func.least(func.now(), submitted_at),
             woken_at=func.now(),
         )
         .on_conflict_do_nothing()
@@ -72,159 +66,6 @@ def accept(connection: Connection, envelope: TaskEnvelope, *, traceparent: str |
     return False
 
 
-def claim(connection: Connection, task_id: UUID, *, worker: str, lease: timedelta) -> Claim | None:
-    """Take a task that is queued, or that runs under a lease which has ended.
-
-    Gives None where somebody holds it, or where it is not to be worked on now.
-    """
-    row = connection.execute(
-        update(tasks)
-        .where(
-            tasks.c.id == task_id,
-            or_(
-                tasks.c.state == TaskState.QUEUED,
-                and_(tasks.c.state == TaskState.RUNNING, tasks.c.lease_until < func.now()),
-            ),
-        )
-        .values(
-            state=TaskState.RUNNING,
-            epoch=tasks.c.epoch + 1,
-            deliveries=tasks.c.deliveries + 1,
-            worker=worker,
-            lease_until=func.now() + lease,
-            started_at=func.coalesce(tasks.c.started_at, func.now()),
-            due_at=None,
-        )
-        .returning(
-            tasks.c.epoch,
-            tasks.c.agent,
-            tasks.c.deliveries,
-            tasks.c.attempts,
-            tasks.c.traceparent,
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    return Claim(
-        task_id=task_id,
-        epoch=row.epoch,
-        agent=row.agent,
-        deliveries=row.deliveries,
-        attempts=row.attempts,
-        traceparent=row.traceparent,
-    )
-
-
-def renew(connection: Connection, held: Mapping[UUID, int], *, lease: timedelta) -> set[UUID]:
-    """Lengthen many leases at once; gives the tasks that are still held."""
-    if not held:
-        return set()
-    pairs = select(
-        func.unnest(literal(list(held))).label("id"),
-        func.unnest(literal(list(held.values()))).label("epoch"),
-    ).subquery()
-    rows = connection.execute(
-        update(tasks)
-        .where(
-            tasks.c.id == pairs.c.id,
-            tasks.c.epoch == pairs.c.epoch,
-            tasks.c.state == TaskState.RUNNING,
-        )
-        .values(lease_until=func.now() + lease)
-        .returning(tasks.c.id)
-    )
-    return {row.id for row in rows}
-
-
-def _leave_running(connection: Connection, held: Claim, **values: Any) -> None:
-    changed = connection.execute(
-        update(tasks)
-        .where(
-            tasks.c.id == held.task_id,
-            tasks.c.epoch == held.epoch,
-            tasks.c.state == TaskState.RUNNING,
-        )
-        .values(worker=None, lease_until=None, **values)
-        .returning(tasks.c.id)
-    ).scalar()
-    if changed is None:
-        raise LeaseLost(f"Task {held.task_id} is held by another worker, or was cancelled.")
-
-
-def succeed(connection: Connection, held: Claim, *, outcome: Outcome, release: str) -> None:
-    """End a task with its result."""
-    _leave_running(
-        connection,
-        held,
-        state=TaskState.SUCCEEDED,
-        outcome=outcome.model_dump(mode="json"),
-        release=release,
-        finished_at=func.now(),
-    )
-
-
-def park(connection: Connection, held: Claim, *, outcome: Outcome, release: str | None) -> None:
-    """Put a task before a person. It holds nothing while it waits."""
-    _leave_running(
-        connection,
-        held,
-        state=TaskState.IN_REVIEW,
-        outcome=outcome.model_dump(mode="json"),
-        release=release,
-    )
-
-
-def retry_later(
-    connection: Connection,
-    held: Claim,
-    *,
-    delay: timedelta,
-    error: Mapping[str, Any],
-    counts: bool = True,
-) -> None:
-    """Let a task wait for its next attempt; where `counts`, this one is used up."""
-    _leave_running(
-        connection,
-        held,
-        state=TaskState.RETRYING,
-        attempts=held.attempts + counts,
-        due_at=func.now() + delay,
-        deliveries=0,
-        last_error=dict(error),
-    )
-
-
-def bury(
-    connection: Connection, held: Claim, *, outcome: Outcome, error: Mapping[str, Any]
-) -> None:
-    """Give a task up. The caller writes the dead letter in the same transaction."""
-    _leave_running(
-        connection,
-        held,
-        state=TaskState.DEAD,
-        outcome=outcome.model_dump(mode="json"),
-        last_error=dict(error),
-        finished_at=func.now(),
-    )
-
-
-def hand_back(connection: Connection, held: Claim, *, agent: str | None = None) -> None:
-    """Queue a task again without counting an attempt, for `agent` where one is named."""
-    _leave_running(
-        connection,
-        held,
-        state=TaskState.QUEUED,
-        woken_at=func.now(),
-        deliveries=0,
-        **({"agent": agent} if agent else {}),
-    )
-
-
-def expire(connection: Connection, held: Claim) -> None:
-    """End a task whose deadline has passed."""
-    _leave_running(connection, held, state=TaskState.EXPIRED, finished_at=func.now())
-
-
 def cancel(connection: Connection, task_id: UUID, *, tenant: str) -> bool:
     """Cancel an open task; a running one stops before its next write, as its epoch is raised."""
     changed = connection.execute(
@@ -238,7 +79,9 @@ def cancel(connection: Connection, task_id: UUID, *, tenant: str) -> bool:
             state=TaskState.CANCELLED,
             epoch=tasks.c.epoch + 1,
             worker=None,
+            presence=None,
             lease_until=None,
+            silent_from=None,
             finished_at=func.now(),
         )
         .returning(tasks.c.id)
@@ -246,18 +89,10 @@ def cancel(connection: Connection, task_id: UUID, *, tenant: str) -> bool:
     return changed is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WakeUp:
-    """What a message needs that sends a worker to a stored task."""
-
-    envelope: Mapping[str, Any]
-    agent: str
-    traceparent: str | None
-
-
-def wake_up(connection: Connection, task_id: UUID) -> WakeUp:
-    """What to send for a task that stands in the store."""
-    row = connection.execute(
-        select(tasks.c.envelope, tasks.c.agent, tasks.c.traceparent).where(tasks.c.id == task_id)
-    ).one()
-    return WakeUp(envelope=row.envelope, agent=row.agent, traceparent=row.traceparent)
+def mark_unwoken(connection: Connection, task_id: UUID) -> None:
+    """Note that a queued task has no message: it is paused, or not its turn in its session."""
+    connection.execute(
+        update(tasks)
+        .where(tasks.c.id == task_id, tasks.c.state == TaskState.QUEUED)
+        .values(woken_at=None)
+    )

@@ -99,7 +99,6 @@ def run_agent(
             tools=recorder,
             recall=lambda _envelope: list(session or ()),
             model_timeout_seconds=model_timeout_seconds,
-            is_draining=lambda: False,
         )
         for attempt in range(1, attempts + 1):
             try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 from fleet_workers.store.journal import Step, StepKind, StepState, Usage
@@ -12,6 +13,7 @@ class MemoryJournal:
 
     def __init__(self, steps: Iterable[Step] = ()) -> None:
         self._steps = list(steps)
+        self.texts: dict[str, str] = {}
 
     def steps(self) -> list[Step]:
         """All steps in order."""
@@ -33,6 +35,12 @@ class MemoryJournal:
         self._steps[seq] = replace(
             self._steps[seq], state=StepState.DONE, result=result, usage=usage
         )
+
+    def keep_text(self, body: str) -> str:
+        """Keep a text that many steps share, by its SHA-256 in hex."""
+        name = sha256(body.encode("utf-8", "replace")).hexdigest()
+        self.texts[name] = body
+        return name
 
     def _add(
         self,

@@ -1,6 +1,6 @@
 """Tool ports for tests: results that the test gives, and a record of every call."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,12 +36,14 @@ class FakeTools:
         key: str,  # noqa: ARG002 as above
         environment: tuple[str, ...],  # noqa: ARG002 as above
         resumed: bool,  # noqa: ARG002 as above
+        fence: Callable[[], None],
     ) -> object:
         """Give the result for a tool.
 
         Raises:
             ConfigurationError: The test gives no result for it.
         """
+        fence()
         if tool.name not in self._results:
             raise ConfigurationError(
                 f"{agent} called {tool.name}, for which the test gives no result: "
@@ -72,6 +74,7 @@ class RecordingTools:
         key: str,
         environment: tuple[str, ...],
         resumed: bool,
+        fence: Callable[[], None],
     ) -> object:
         """Note the call, then make it."""
         self.made.append(MadeCall(name=tool.name, arguments=arguments, key=key, resumed=resumed))
@@ -83,4 +86,5 @@ class RecordingTools:
             key=key,
             environment=environment,
             resumed=resumed,
+            fence=fence,
         )

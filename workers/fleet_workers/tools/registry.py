@@ -161,6 +161,7 @@ class ToolRegistry:
             if each.name in self._tools:
                 raise ConfigurationError(f"Two tools are called {each.name}.")
             self._tools[each.name] = each
+        self._schemas = tuple(each.schema() for each in self._tools.values())
 
     def __iter__(self) -> Iterator[Tool]:
         return iter(self._tools.values())
@@ -174,4 +175,4 @@ class ToolRegistry:
 
     def schemas(self) -> list[dict[str, Any]]:
         """All tools in the form of OpenAI's chat completions, in a fixed order."""
-        return [each.schema() for each in self]
+        return list(self._schemas)

@@ -10,7 +10,14 @@ import httpx2
 from pydantic import ValidationError
 
 from fleet_contracts.envelope import TaskEnvelope
-from fleet_contracts.errors import FleetError, PermanentError, TimedOut, TransientError, Unavailable
+from fleet_contracts.errors import (
+    FleetError,
+    InDoubt,
+    PermanentError,
+    TimedOut,
+    TransientError,
+    Unavailable,
+)
 from fleet_workers.resilience.breakers import Breakers
 from fleet_workers.resilience.retry_after import read_retry_after
 from fleet_workers.tools.context import ToolContext
@@ -41,15 +48,20 @@ class ToolRuntime:
         key: str,
         environment: tuple[str, ...],
         resumed: bool,
+        fence: Callable[[], None],
     ) -> object:
         """Call a tool, retrying short blips of reads and of writes that honour a key.
 
         `resumed` says that an earlier worker began this very call: a tool with a reconciler is
-        asked first whether it happened.
+        asked first whether it happened. `fence` is called right before each call and raises
+        where the task is no longer ours. A write that was done is a result, even where its answer
+        cannot be used.
 
         Raises:
             TransientError: It may succeed later.
             PermanentError: It will not: refused, a broken tool, or a result of another shape.
+            InDoubt: The tool's code broke in a write: it may have been done.
+            LeaseLost: Another worker holds the task.
         """
         context = ToolContext(
             task_id=envelope.id,
@@ -64,12 +76,18 @@ class ToolRuntime:
         )
         parsed = tool.parse_arguments(arguments)
         if resumed and tool.reconciler is not None:
+            fence()
             found = _classed(tool, lambda: tool.reconciler(context, **parsed))  # type: ignore[misc]
             if found is not None:
                 return _result(tool, found)
         may_repeat = tool.effect == "read" or tool.repeat == "idempotent"
         waits = _BLIP_WAITS_SECONDS if may_repeat else ()
-        return _result(tool, self._with_retries(tool, context, parsed, waits))
+
+        def once() -> object:
+            fence()
+            return self._once(tool, context, parsed)
+
+        return _result(tool, _with_retries(once, waits))
 
     def close(self) -> None:
         """Close all connections."""
@@ -77,18 +95,6 @@ class ToolRuntime:
             for client in self._clients.values():
                 client.close()
             self._clients.clear()
-
-    def _with_retries(
-        self, tool: Tool, context: ToolContext, parsed: dict[str, Any], waits: tuple[float, ...]
-    ) -> object:
-        for wait_seconds in waits:
-            try:
-                return self._once(tool, context, parsed)
-            except TransientError as error:
-                if error.retry_after_seconds is not None:
-                    raise
-                time.sleep(random.uniform(wait_seconds / 2, wait_seconds))  # noqa: S311 jitter
-        return self._once(tool, context, parsed)
 
     def _once(self, tool: Tool, context: ToolContext, parsed: dict[str, Any]) -> object:
         return self._breakers.call(
@@ -106,6 +112,17 @@ class ToolRuntime:
             return self._clients[timeout_seconds]
 
 
+def _with_retries(once: Callable[[], object], waits: tuple[float, ...]) -> object:
+    for wait_seconds in waits:
+        try:
+            return once()
+        except TransientError as error:
+            if error.retry_after_seconds is not None:
+                raise
+            time.sleep(random.uniform(wait_seconds / 2, wait_seconds))  # noqa: S311 jitter
+    return once()
+
+
 def _classed(tool: Tool, function: Callable[[], object]) -> object:
     """Run a tool's code and turn whatever it raises into the fleet's error tree."""
     try:
@@ -121,7 +138,8 @@ def _classed(tool: Tool, function: Callable[[], object]) -> object:
     except httpx2.TransportError as error:
         raise Unavailable(f"{tool.name}: {error or type(error).__name__}.") from error
     except Exception as error:
-        raise PermanentError(f"{tool.name} failed: {type(error).__name__}: {error}") from error
+        text = f"{tool.name} failed: {type(error).__name__}: {error}"
+        raise (InDoubt(text) if tool.effect == "write" else PermanentError(text)) from error
 
 
 def _of_status(tool: Tool, response: httpx2.Response) -> FleetError:
@@ -132,6 +150,15 @@ def _of_status(tool: Tool, response: httpx2.Response) -> FleetError:
 
 
 def _result(tool: Tool, value: object) -> object:
+    try:
+        return _read_result(tool, value)
+    except PermanentError as error:
+        if tool.effect == "read":
+            raise
+        return f"Done. {error}"
+
+
+def _read_result(tool: Tool, value: object) -> object:
     try:
         checked = tool.result.validate_python(value)
         text = tool.result.dump_json(checked)

@@ -3,8 +3,7 @@
 InvalidInput
 ├── MalformedBody     the body is no JSON
 ├── BodyTooLarge      the body is over the limit
-├── NotOpen           the task has ended, so it cannot be cancelled
-└── UnknownReview     no review of that id in the caller's tenant
+└── NotOpen           the task has ended, so it cannot be cancelled
 Unauthorized
 ├── Forbidden         the key is right but does not allow this
 └── SignInNeeded      a page of the console without a session
@@ -31,12 +30,6 @@ class NotOpen(InvalidInput):
     """The task has ended."""
 
     code = "not_open"
-
-
-class UnknownReview(InvalidInput):
-    """No review of that id exists in the caller's tenant."""
-
-    code = "unknown_review"
 
 
 class Forbidden(Unauthorized):

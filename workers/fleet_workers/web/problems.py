@@ -21,6 +21,7 @@ from fleet_contracts.errors import (
     TransientError,
     Unauthorized,
     UnknownAgent,
+    UnknownReview,
     UnknownTask,
     UnknownTenant,
 )
@@ -30,7 +31,6 @@ from fleet_workers.web.errors import (
     Forbidden,
     MalformedBody,
     NotOpen,
-    UnknownReview,
 )
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"

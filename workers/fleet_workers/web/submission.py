@@ -11,10 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
-from fleet_contracts.codec import encode_task
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope, parse_envelope
 from fleet_contracts.errors import FleetError, InvalidEnvelope, InvalidInput, UnknownTenant
-from fleet_contracts.topology import AGENTS_EXCHANGE
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.store import outbox, tasks
 from fleet_workers.store.accounts import KeyHolder, tenant_exists
@@ -149,8 +147,10 @@ class Submission:
             raise
         if not new:
             return Taken(task_id=envelope.id, letter=None)
-        message = encode_task(envelope, traceparent=self.traceparent)
-        return Taken(task_id=envelope.id, letter=outbox.post(connection, AGENTS_EXCHANGE, message))
+        letter = outbox.post_task(
+            connection, envelope, agent=envelope.agent, traceparent=self.traceparent
+        )
+        return Taken(task_id=envelope.id, letter=letter)
 
 
 def valid_traceparent(header: str | None) -> str | None:

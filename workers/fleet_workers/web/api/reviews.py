@@ -7,11 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
+from fleet_contracts.errors import UnknownReview
 from fleet_workers.store import reviews
 from fleet_workers.store.accounts import KeyHolder
 from fleet_workers.store.reviews import ReviewItem
 from fleet_workers.web.access import DeskReader
-from fleet_workers.web.errors import UnknownReview
 from fleet_workers.web.problems import documented
 from fleet_workers.web.resources import Resources, WebResources
 

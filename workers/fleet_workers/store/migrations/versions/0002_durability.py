@@ -20,6 +20,7 @@ _OPEN_SESSION = sa.text(
 def upgrade() -> None:
     """Apply."""
     op.add_column("tasks", sa.Column("presence", sa.Integer()))
+    op.add_column("tasks", sa.Column("silent_from", _TIME))
     op.add_column("tasks", sa.Column("submitted_at", _TIME, server_default=_NOW, nullable=False))
     op.create_index("tasks_unwoken", "tasks", ["created_at"], postgresql_where=_UNWOKEN)
     op.create_index(
@@ -94,4 +95,5 @@ def downgrade() -> None:
     op.drop_index("tasks_session", table_name="tasks", postgresql_where=_OPEN_SESSION)
     op.drop_index("tasks_unwoken", table_name="tasks", postgresql_where=_UNWOKEN)
     op.drop_column("tasks", "submitted_at")
+    op.drop_column("tasks", "silent_from")
     op.drop_column("tasks", "presence")

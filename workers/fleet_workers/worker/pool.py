@@ -11,6 +11,8 @@ from fleet_workers.app import app, consumed_queues
 from fleet_workers.settings import Settings, announce_ready
 from fleet_workers.tasks import consumer_class, register_tasks
 from fleet_workers.wiring import open_core, open_worker
+from fleet_workers.worker.apart import run_apart
+from fleet_workers.worker.drain import end_after_grace
 
 log = structlog.get_logger()
 
@@ -28,7 +30,7 @@ def run_worker(settings: Settings, agents: tuple[str, ...], *, slots: int) -> No
             if agent != AUTO_AGENT:
                 core.catalogue.get(agent)
         core.postman.declare(agents)
-        with open_worker(core) as parts:
+        with open_worker(core, isolate=run_apart) as parts:
             register_tasks(app, parts, agents)
             app.conf.task_queues = consumed_queues(agents)
             app.conf.worker_consumer = consumer_class(parts)
@@ -36,6 +38,7 @@ def run_worker(settings: Settings, agents: tuple[str, ...], *, slots: int) -> No
             @signals.worker_shutting_down.connect(weak=False)
             def _drain(**_details: object) -> None:
                 parts.draining.set()
+                end_after_grace(parts, settings.stop_grace)
 
             @signals.worker_ready.connect(weak=False)
             def _ready(**_details: object) -> None:

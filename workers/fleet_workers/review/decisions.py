@@ -1,0 +1,148 @@
+"""What a person decides about a task in review, and how the task goes on from there.
+
+A decision and its consequence are one transaction: there is no moment at which one of them could
+be lost. Nothing that was done before the review runs again.
+"""
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from fleet_contracts.envelope import TaskEnvelope, parse_envelope
+from fleet_contracts.errors import Conflict, InvalidInput, UnknownReview
+from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
+from fleet_workers.store import outbox, reviews, sessions
+from fleet_workers.store.outbox import Letter
+from fleet_workers.store.reviews import ReviewItem
+
+DECISION_STEP = "decision"
+"""Name of the journal's step that holds a decision, of kind `review`."""
+
+_ACTIONS = frozenset({ReviewKind.APPROVAL, ReviewKind.IN_DOUBT})
+_ANSWERS = frozenset({ReviewKind.LOW_CONFIDENCE, ReviewKind.UNGROUNDED})
+
+
+class Ruling(StrEnum):
+    """What a person can say.
+
+    `approve`: do the proposed action, this one and no other, or send the proposed answer.
+    `reject`: do not; an agent that proposed an action is told why and goes on, a task whose
+    answer is refused ends. `answer`: the person's own answer ends the task.
+    """
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    ANSWER = "answer"
+
+
+def decide(
+    connection: Connection,
+    review_id: UUID,
+    *,
+    tenant: str | None,
+    ruling: Ruling,
+    decided_by: str,
+    text: str = "",
+) -> list[Letter]:
+    """Decide an item; gives the letters to send after the commit.
+
+    `text` is the reason of a rejection, or the answer. `tenant=None` sees all tenants.
+
+    Raises:
+        UnknownReview: There is no such item in this tenant.
+        Conflict: It is decided or closed already; the text says by whom.
+        InvalidInput: The ruling does not fit the item, or lacks its text.
+    """
+    item = reviews.lock(connection, review_id, tenant=tenant)
+    if item is None:
+        raise UnknownReview(f"No review {review_id} is known here.")
+    if item.state != "waiting":
+        by = f" by {item.decided_by}" if item.decided_by else ""
+        raise Conflict(f"The review is {item.state} already{by}: load it anew to see how.")
+    _check(item, ruling, text)
+    decision = {"ruling": str(ruling), "text": text}
+    item = reviews.record_decision(connection, item.id, decision, decided_by=decided_by)
+    return resume(connection, item)
+
+
+def resume_decided(connection: Connection, *, limit: int) -> tuple[int, list[Letter]]:
+    """Let tasks go on whose item holds a decision that had no consequence yet.
+
+    Such rows come from outside: from another system's writes, or a restored backup.
+    """
+    items = reviews.decided(connection, limit=limit)
+    letters = [letter for item in items for letter in resume(connection, item)]
+    return len(items), letters
+
+
+def resume(connection: Connection, item: ReviewItem) -> list[Letter]:
+    """Give a decision its consequence: the task is queued again, or ends."""
+    reviews.mark_resumed(connection, item.id)
+    decision = item.decision or {}
+    ruling, text = Ruling(decision["ruling"]), str(decision.get("text", ""))
+    envelope = reviews.lock_parked_task(connection, item.task_id)
+    if envelope is None:
+        return []  # it was cancelled or has expired meanwhile
+    reviews.add_decision_step(connection, item.task_id, DECISION_STEP, _as_step(item, ruling, text))
+    if item.kind in _ACTIONS and ruling is not Ruling.ANSWER:
+        reviews.queue_task(connection, item.task_id)
+        return outbox.wake(connection, [item.task_id])
+    if ruling is Ruling.REJECT:
+        outcome = Outcome(kind=OutcomeKind.REJECTED, reason=text, review_kind=item.kind)
+    else:
+        said = text if ruling is Ruling.ANSWER else str(_proposal(item).get("answer", ""))
+        outcome = Outcome(kind=OutcomeKind.ANSWERED, answer=said, review_kind=item.kind)
+    reviews.end_task(connection, item.task_id, outcome)
+    return _after_the_end(connection, parse_envelope(envelope), outcome)
+
+
+def approval_key(tool: str, plan: int, call: int, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What an approval is bound to: this call of this plan, with exactly these arguments."""
+    text = json.dumps(arguments, sort_keys=True)
+    digest = sha256(text.encode()).hexdigest()
+    return {"tool": tool, "plan": plan, "call": call, "arguments_sha256": digest}
+
+
+def _check(item: ReviewItem, ruling: Ruling, text: str) -> None:
+    if ruling is Ruling.APPROVE and item.kind not in _ACTIONS | _ANSWERS:
+        raise InvalidInput(
+            f"A review of kind {item.kind} holds no proposal to approve: answer it, or reject it."
+        )
+    if ruling is not Ruling.APPROVE and not text.strip():
+        raise InvalidInput("Say why it is rejected, or what the answer is: send text.")
+
+
+def _as_step(item: ReviewItem, ruling: Ruling, text: str) -> dict[str, Any]:
+    proposal = _proposal(item)
+    bound = {}
+    if "tool" in proposal and "plan" in proposal:
+        bound = approval_key(
+            proposal["tool"], proposal["plan"], proposal["call"], proposal["arguments"]
+        )
+    return {
+        "review": str(item.id),
+        "kind": item.kind,
+        "ruling": ruling,
+        "text": text,
+        "by": item.decided_by,
+        **bound,
+    }
+
+
+def _proposal(item: ReviewItem) -> dict[str, Any]:
+    proposal = item.packet.get("proposal")
+    return proposal if isinstance(proposal, dict) else {}
+
+
+def _after_the_end(
+    connection: Connection, envelope: TaskEnvelope, outcome: Outcome
+) -> list[Letter]:
+    letters = sessions.wake_next(connection, envelope)
+    if envelope.reply_to is not None:
+        letters.append(outbox.post_reply(connection, envelope, outcome))
+    return letters

@@ -1,0 +1,185 @@
+"""Who works on a task: claims with an epoch and a lease, and the ways in which a run ends.
+
+A claim is one conditional statement that raises the task's epoch. Every later write names that
+epoch and fails with `LeaseLost` once a newer claim exists.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from fleet_contracts.envelope import TaskEnvelope
+from fleet_contracts.errors import LeaseLost
+from fleet_workers.store.json_text import json_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A worker process. `presence` is the number of the advisory lock that it holds while alive.
+
+    A task is taken from it at the end of its `lease`, or after `silence` where the lock is gone.
+    """
+
+    worker: str
+    presence: int
+    lease: timedelta
+    silence: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to work on a task until the lease ends.
+
+    `deliveries` counts claims since the last progress, this one included. `is_first` tells that
+    nobody has worked on the task before, so that its journal is empty.
+    """
+
+    task_id: UUID
+    epoch: int
+    agent: str
+    deliveries: int
+    attempts: int
+    traceparent: str | None
+    is_first: bool = False
+
+
+_RETURNING = "RETURNING id, epoch, agent, deliveries, attempts, traceparent"
+
+_NOT_PAUSED = """
+NOT EXISTS (SELECT FROM pauses WHERE pauses.agent IN ('*', {task}.agent)
+            AND pauses.tenant IN ('*', {task}.tenant))
+"""
+MAY_RUN = _NOT_PAUSED.format(task="tasks")
+"""Condition on a row of `tasks`: neither its agent nor its tenant is paused."""
+
+ITS_TURN = """
+(tasks.session_id IS NULL OR NOT EXISTS (
+    SELECT FROM tasks AS other
+    WHERE other.tenant = tasks.tenant AND other.session_id = tasks.session_id
+        AND other.id <> tasks.id AND other.session_id IS NOT NULL
+        AND other.state IN ('queued', 'running', 'retrying', 'in_review')
+        AND (other.state = 'running'
+             OR (other.submitted_at, other.id) < (tasks.submitted_at, tasks.id))))
+"""
+"""Condition on a row of `tasks`: nothing of its session runs, or stands before it."""
+
+_TAKE_NEW = text(f"""
+INSERT INTO tasks (id, tenant, agent, requested_agent, state, envelope, content_hash, customer,
+    traceparent, deadline, epoch, deliveries, worker, presence, lease_until, silent_from,
+    submitted_at, started_at, woken_at)
+SELECT new.id, new.tenant, new.agent, new.agent, 'running', CAST(:envelope AS jsonb), :hash,
+    :customer, :traceparent, :deadline, 1, 1, :worker, :presence, now() + :lease, now() + :silence,
+    LEAST(now(), COALESCE(CAST(:submitted_at AS timestamptz), now())), now(), now()
+FROM (SELECT CAST(:id AS uuid) AS id, CAST(:tenant AS text) AS tenant,
+             CAST(:agent AS text) AS agent) AS new
+JOIN tenants ON tenants.name = new.tenant
+WHERE {_NOT_PAUSED.format(task="new")}
+ON CONFLICT DO NOTHING
+{_RETURNING}
+""")  # noqa: S608 every part is a constant of this file
+
+_CLAIM = text(f"""
+UPDATE tasks SET state = 'running', epoch = epoch + 1, deliveries = deliveries + 1,
+    worker = :worker, presence = :presence, lease_until = now() + :lease,
+    silent_from = now() + :silence, started_at = COALESCE(started_at, now()), due_at = NULL
+WHERE id = :id AND (state = 'queued' OR (state = 'running' AND lease_until < now()))
+    AND (CAST(:hash AS text) IS NULL OR content_hash = :hash)
+    AND {MAY_RUN}
+    AND {ITS_TURN}
+{_RETURNING}
+""")  # noqa: S608 as above
+
+_RENEW = text("""
+UPDATE tasks SET lease_until = now() + :lease, silent_from = now() + :silence
+FROM unnest(CAST(:ids AS uuid[]), CAST(:epochs AS integer[])) AS held(id, epoch)
+WHERE tasks.id = held.id AND tasks.epoch = held.epoch AND tasks.state = 'running'
+RETURNING tasks.id
+""")
+
+
+def take_new(
+    connection: Connection,
+    envelope: TaskEnvelope,
+    holder: Holder,
+    *,
+    traceparent: str | None,
+    submitted_at: datetime | None = None,
+) -> Claim | None:
+    """Record a task that nobody has seen and claim it, in one statement.
+
+    `submitted_at` is now where none is given. Gives None, and writes nothing, where the task is
+    known, its tenant is not, or it is paused. Not for tasks of a session: they wait their turn.
+    """
+    row = connection.execute(
+        _TAKE_NEW,
+        {
+            "id": envelope.id,
+            "tenant": envelope.tenant,
+            "agent": envelope.agent,
+            "envelope": json_text(envelope.to_dict()),
+            "hash": envelope.content_hash,
+            "customer": envelope.customer,
+            "traceparent": traceparent,
+            "deadline": envelope.deadline,
+            "submitted_at": submitted_at,
+            **_as_parameters(holder),
+        },
+    ).one_or_none()
+    return _claim(row)
+
+
+def claim(
+    connection: Connection, task_id: UUID, holder: Holder, *, content_hash: str | None = None
+) -> Claim | None:
+    """Take a task that is queued, or that runs under a lease which has ended.
+
+    Gives None where somebody holds it, where it is paused or not its turn, or where it has other
+    content than `content_hash`. For a task of a session the caller holds `sessions.lock`.
+    """
+    row = connection.execute(
+        _CLAIM, {"id": task_id, "hash": content_hash, **_as_parameters(holder)}
+    ).one_or_none()
+    return _claim(row)
+
+
+def renew(connection: Connection, held: Mapping[UUID, int], holder: Holder) -> set[UUID]:
+    """Lengthen many leases at once; gives the tasks that are still held."""
+    if not held:
+        return set()
+    rows = connection.execute(
+        _RENEW,
+        {
+            "ids": list(held),
+            "epochs": list(held.values()),
+            "lease": holder.lease,
+            "silence": holder.silence,
+        },
+    )
+    return {row.id for row in rows}
+
+
+def lease_lost(held: Claim) -> LeaseLost:
+    """The error of a worker whose claim is no longer the newest."""
+    return LeaseLost(f"Task {held.task_id} is held by another worker, or was ended.")
+
+
+def _as_parameters(holder: Holder) -> dict[str, Any]:
+    return {each.name: getattr(holder, each.name) for each in fields(holder)}
+
+
+def _claim(row: Row[Any] | None) -> Claim | None:
+    if row is None:
+        return None
+    return Claim(
+        task_id=row.id,
+        epoch=row.epoch,
+        agent=row.agent,
+        deliveries=row.deliveries,
+        attempts=row.attempts,
+        traceparent=row.traceparent,
+        is_first=row.epoch == 1,
+    )

@@ -1,0 +1,177 @@
+"""What a journal still has to write, and the part of a statement that writes it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, select
+
+from fleet_contracts.errors import PermanentError
+from fleet_workers.store.json_text import json_text
+from fleet_workers.store.tables import steps
+
+
+class StepKind(StrEnum):
+    """What sort of step a journal row records."""
+
+    INBOUND = "inbound"
+    MEMORY = "memory"
+    PLAN = "plan"
+    GATE = "gate"
+    TOOL = "tool"
+    CONFIDENCE = "confidence"
+    REVIEW = "review"
+    TRIAGE = "triage"
+    FAILURE = "failure"
+
+
+class StepState(StrEnum):
+    """How far a step is. A `started` step of a worker that died is in doubt."""
+
+    STARTED = "started"
+    DONE = "done"
+
+
+class CorruptJournal(PermanentError):
+    """A row of the journal cannot be read; the task must not go on from a guess."""
+
+    code = "corrupt_journal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a model call took. `cost_usd` is None where the price is not known."""
+
+    model: str
+    tokens: int
+    cost_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One row of the journal. `result` is None until the step is done."""
+
+    seq: int
+    kind: StepKind
+    name: str
+    state: StepState
+    request: Mapping[str, Any]
+    result: Mapping[str, Any] | None = None
+    usage: Usage | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class PendingSteps:
+    """Rows to add, and results of rows that stand as started, until the next write takes them."""
+
+    added: list[Step] = field(default_factory=list)
+    finished: list[Step] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """Forget what has been written."""
+        self.added.clear()
+        self.finished.clear()
+
+
+# The caller puts a CTE called `fence` before this, with one row where the task is still held.
+# A repeat of a statement whose answer was lost finds its own rows: hence DO NOTHING.
+FLUSH_CTES = """
+finished AS (
+    UPDATE steps SET state = 'done', epoch = :epoch, result = CAST(f.result AS jsonb),
+        model = f.model, tokens = f.tokens, cost_usd = f.cost_usd, finished_at = clock_timestamp()
+    FROM fence, unnest(
+        CAST(:f_seq AS integer[]), CAST(:f_result AS text[]), CAST(:f_model AS text[]),
+        CAST(:f_tokens AS integer[]), CAST(:f_cost AS numeric[])
+    ) AS f(seq, result, model, tokens, cost_usd)
+    WHERE steps.task_id = :task_id AND steps.seq = f.seq
+),
+added AS (
+    INSERT INTO steps (task_id, seq, epoch, kind, name, state, request, result,
+        started_at, finished_at)
+    SELECT :task_id, a.seq, :epoch, a.kind, a.name, a.state, CAST(a.request AS jsonb),
+        CAST(a.result AS jsonb), clock_timestamp(),
+        CASE WHEN a.state = 'done' THEN clock_timestamp() END
+    FROM fence, unnest(
+        CAST(:a_seq AS integer[]), CAST(:a_kind AS text[]), CAST(:a_name AS text[]),
+        CAST(:a_state AS text[]), CAST(:a_request AS text[]), CAST(:a_result AS text[])
+    ) AS a(seq, kind, name, state, request, result)
+    ON CONFLICT (task_id, seq) DO NOTHING
+)
+"""
+
+
+def flush_parameters(task_id: UUID, epoch: int, pending: PendingSteps) -> dict[str, Any]:
+    """The parameters of `FLUSH_CTES`."""
+    finished, added = pending.finished, pending.added
+    usages = [step.usage for step in finished]
+    return {
+        "task_id": task_id,
+        "epoch": epoch,
+        "f_seq": [step.seq for step in finished],
+        "f_result": [json_text(step.result) for step in finished],
+        "f_model": [usage.model if usage else None for usage in usages],
+        "f_tokens": [usage.tokens if usage else None for usage in usages],
+        "f_cost": [usage.cost_usd if usage else None for usage in usages],
+        "a_seq": [step.seq for step in added],
+        "a_kind": [step.kind for step in added],
+        "a_name": [step.name for step in added],
+        "a_state": [step.state for step in added],
+        "a_request": [json_text(step.request) for step in added],
+        "a_result": [None if step.result is None else json_text(step.result) for step in added],
+    }
+
+
+def read_steps(connection: Connection, task_id: UUID) -> list[Step]:
+    """All steps of a task in order.
+
+    Raises:
+        CorruptJournal: A row is missing or cannot be understood.
+    """
+    rows = connection.execute(select(steps).where(steps.c.task_id == task_id).order_by(steps.c.seq))
+    found = [_step(row) for row in rows]
+    for place, step in enumerate(found):
+        if step.seq != place:
+            raise CorruptJournal(
+                f"Step {place} of task {task_id} is missing from its journal: restore the row from "
+                "a backup and replay the dead letter, or submit the request anew."
+            )
+    return found
+
+
+def _step(row: Row[Any]) -> Step:
+    usage = None
+    if row.model is not None:
+        usage = Usage(model=row.model, tokens=row.tokens or 0, cost_usd=row.cost_usd)
+    try:
+        kind, state = StepKind(row.kind), StepState(row.state)
+        request, result = _object(row.request), _object(row.result)
+        if request is None or (state is StepState.DONE and result is None):
+            raise ValueError("its content is missing")  # noqa: TRY301 one place explains all faults
+    except ValueError as error:
+        raise CorruptJournal(
+            f"Step {row.seq} of task {row.task_id} cannot be read ({error}): mend the row and "
+            "replay the dead letter, or submit the request anew."
+        ) from error
+    return Step(
+        seq=row.seq,
+        kind=kind,
+        name=row.name,
+        state=state,
+        request=request,
+        result=result,
+        usage=usage,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _object(value: object) -> dict[str, Any] | None:
+    if value is None or isinstance(value, dict):
+        return value
+    raise ValueError("its content is no JSON object")

@@ -1,0 +1,30 @@
+"""Writes values as JSON text that PostgreSQL's jsonb takes, whatever a model or a tool has said."""
+
+import json
+import re
+from typing import Any
+
+_REFUSED = re.compile(
+    r"[\x00\ud800-\udfff]"
+)  # NUL and lone surrogates: valid JSON, refused by jsonb
+_SUSPECT = ("\\u0000", "\\ud")
+
+
+def json_text(value: object) -> str:
+    """JSON of a value. NUL, which jsonb refuses, becomes U+2400, a lone surrogate U+FFFD."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    if any(mark in text for mark in _SUSPECT):
+        text = json.dumps(_cleaned(value), allow_nan=False, separators=(",", ":"))
+    return text
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        # Pairs of surrogates that came as two code points are one character.
+        whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return _REFUSED.sub("\ufffd", whole.replace("\x00", "\u2400"))
+    if isinstance(value, dict):
+        return {_cleaned(str(key)): _cleaned(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cleaned(item) for item in value]
+    return value

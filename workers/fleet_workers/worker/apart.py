@@ -1,0 +1,72 @@
+"""Runs one claimed task in a process of its own: if it kills that process, nothing else suffers.
+
+`python -m fleet_workers.worker.apart` reads the claim as JSON from its standard input. It ends
+with 0 when the task has been worked to its end, or to where it must wait.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from threading import Event
+from uuid import UUID
+
+import structlog
+
+from fleet_contracts.envelope import parse_envelope
+from fleet_workers.settings import load_settings
+from fleet_workers.store import views
+from fleet_workers.store.claims import Claim
+from fleet_workers.store.engine import store_errors
+from fleet_workers.telemetry.logs import configure_logs
+from fleet_workers.telemetry.sentry import configure_sentry
+from fleet_workers.wiring import open_core, open_worker
+
+log = structlog.get_logger()
+
+_LOOK_SECONDS = 0.2
+_LONGEST_SECONDS = 15 * 60.0  # far over any task's own limits: a process that hangs is ended
+
+
+def run_apart(claim: Claim, draining: Event) -> bool:
+    """Work on a claimed task in a new process; tells whether that process ended by itself."""
+    process = subprocess.Popen(  # noqa: S603 our own module
+        (sys.executable, "-P", "-m", __name__), stdin=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    try:
+        assert process.stdin is not None  # noqa: S101 it was asked for
+        process.stdin.write(json.dumps({**asdict(claim), "task_id": str(claim.task_id)}))
+        process.stdin.close()
+    except BrokenPipeError:
+        log.warning("task.own_process_ended_at_once", task=str(claim.task_id))
+    while process.poll() is None:
+        time.sleep(_LOOK_SECONDS)
+        if time.monotonic() > deadline:
+            process.kill()
+        elif draining.is_set():
+            process.terminate()
+    return process.returncode == 0
+
+
+def main() -> None:
+    """Work on the task that the parent claimed."""
+    fields = json.load(sys.stdin)
+    claim = Claim(**{**fields, "task_id": UUID(fields["task_id"])})
+    settings = load_settings()
+    configure_logs(settings.log_level, settings.log_format)
+    configure_sentry(settings.sentry_dsn)
+    with (
+        open_core(settings, application=f"task {claim.task_id}", ping=False) as core,
+        open_worker(core) as parts,
+    ):
+        signal.signal(signal.SIGTERM, lambda *_: parts.draining.set())
+        with store_errors(), core.engine.connect() as connection:
+            envelope = views.envelope_of(connection, claim.task_id)
+        parts.executor.work(claim, parse_envelope(envelope), since=time.monotonic())
+
+
+if __name__ == "__main__":
+    main()
