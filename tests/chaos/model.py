@@ -1,0 +1,67 @@
+"""A model that words every repeated request anew, and counts what was asked of it more than once."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from chaos.scenarios import reply_for, turn_of
+from fleet_contracts.errors import PermanentError
+from fleet_workers.models.messages import ChatRequest
+from fleet_workers.testing.replies import Reply
+
+Turn = tuple[str, int]
+"""A task's reference, and the number of replies that its conversation held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatedCalls:
+    """Model calls beyond the first for one point of a conversation.
+
+    `answered` had been answered to a worker that then died or was overtaken, `cut_off` were under
+    way when their worker died, `recorded` were in the store and must not have been asked again.
+    """
+
+    answered: int
+    cut_off: int
+    recorded: tuple[Turn, ...]
+
+
+class RewordingModel:
+    """The script of `ScriptedServer`: what `reply_for` says, in other words each time.
+
+    Asking it again after a committed write would so do the write again under a new key.
+    """
+
+    def __init__(self, plans_recorded: Callable[[str], int]) -> None:
+        self._plans_recorded = plans_recorded
+        self._asked: dict[Turn, list[float]] = defaultdict(list)
+        self._recorded: list[Turn] = []
+        self._lock = threading.Lock()
+
+    def next_line(self, request: ChatRequest) -> tuple[Reply, int]:
+        tags, replies = turn_of(request.messages)
+        if "task" not in tags:
+            raise PermanentError("This model knows chaos tasks only.")
+        turn = (tags["task"], replies)
+        with self._lock:
+            before = len(self._asked[turn])
+            self._asked[turn].append(time.time())
+        if before and self._plans_recorded(turn[0]) > replies:
+            with self._lock:
+                self._recorded.append(turn)
+        return reply_for(tags, replies, before), replies
+
+    def repeated(self, reads: Sequence[tuple[str, int, float]]) -> RepeatedCalls:
+        """Sort the repeated calls by whether a worker had read the reply before."""
+        first_read: dict[Turn, float] = {}
+        for ref, replies, at in reads:
+            first_read[ref, replies] = min(at, first_read.get((ref, replies), at))
+        answered = cut_off = 0
+        with self._lock:
+            for turn, times in self._asked.items():
+                after = sum(at > first_read.get(turn, time.time()) for at in times[1:])
+                answered += after
+                cut_off += len(times) - 1 - after
+            return RepeatedCalls(answered=answered, cut_off=cut_off, recorded=tuple(self._recorded))
