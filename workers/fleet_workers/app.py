@@ -61,9 +61,16 @@ def route_task(name: str, *_call: Any, **_details: Any) -> dict[str, str] | None
 def _transport_options(broker_url: str) -> dict[str, Any]:
     if broker_url.startswith(("amqp", "pyamqp")):
         return {"confirm_publish": True}
-    # The janitor wakes what a dead worker held within seconds; the broker's own redelivery, by
-    # time alone, would only double long tasks.
-    return {"visibility_timeout": 24 * 3600, "socket_timeout": 30, "socket_connect_timeout": 5}
+    # A message whose worker died before the store knew of the task comes back after this time.
+    # One whose task only takes longer comes back, too: the claim finds it held, at no harm.
+    return {
+        "visibility_timeout": 30,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "unacked_restore_limit": 100,
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+    }
 
 
 def consumed_queues(agents: tuple[str, ...]) -> list[Queue]:

@@ -4,9 +4,11 @@ from typing import Annotated
 
 import typer
 
+from fleet_contracts.errors import UnknownTenant
 from fleet_workers.cli.terminal import APPLICATION, console, store_transaction
 from fleet_workers.settings import load_settings
-from fleet_workers.store import accounts
+from fleet_workers.store import accounts, pauses
+from fleet_workers.store.pauses import EVERY
 
 tenant_commands = typer.Typer(help="Whose tasks the fleet takes.", no_args_is_help=True)
 key_commands = typer.Typer(help="Keys for the HTTP API.", no_args_is_help=True)
@@ -26,6 +28,26 @@ def list_tenants() -> None:
     with store_transaction() as connection:
         for name in accounts.tenant_names(connection):
             console.print(name)
+
+
+@tenant_commands.command("pause")
+def pause_tenant(
+    name: str, reason: Annotated[str, typer.Option(help="Why; people who wait read it.")]
+) -> None:
+    """Let no task of a tenant start; those that run stop before their next step."""
+    with store_transaction() as connection:
+        if not accounts.tenant_exists(connection, name):
+            raise UnknownTenant(f"No tenant is called {name!r}: see `fleetctl tenants list`.")
+        pauses.pause(connection, agent=EVERY, tenant=name, reason=reason, paused_by=APPLICATION)
+    console.print(f"{name} is paused. `fleetctl tenants resume {name}` lets its tasks run again.")
+
+
+@tenant_commands.command("resume")
+def resume_tenant(name: str) -> None:
+    """Let a tenant's tasks run again."""
+    with store_transaction() as connection:
+        was_paused = pauses.resume(connection, agent=EVERY, tenant=name)
+    console.print(f"{name} {'runs again' if was_paused else 'was not paused'}.")
 
 
 @key_commands.command("create")

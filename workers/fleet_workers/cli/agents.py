@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from fleet_workers.cli.terminal import console
+from fleet_workers.cli.terminal import APPLICATION, console, store_transaction
 from fleet_workers.settings import load_settings
+from fleet_workers.store import pauses
+from fleet_workers.store.pauses import EVERY
 
 commands = typer.Typer(help="Agents that are installed here.", no_args_is_help=True)
 tool_commands = typer.Typer(help="What agents can do.", no_args_is_help=True)
@@ -41,6 +43,42 @@ def write_agent(
     console.print(f"Wrote {written}. Try it:", soft_wrap=True)
     console.print(f"  export FLEET_AGENTS_PATH={folder.resolve()}", soft_wrap=True)
     console.print(f"  fleetctl agents list\n  fleetctl worker {name}", soft_wrap=True)
+
+
+@commands.command("pause")
+def pause_agent(
+    name: str,
+    reason: Annotated[str, typer.Option(help="Why; people who wait read it.")],
+    tenant: Annotated[str, typer.Option(help="For this tenant only.")] = EVERY,
+) -> None:
+    """Let no task of an agent start; those that run stop before their next step."""
+    from fleet_workers.agents import load_catalogue
+
+    load_catalogue(load_settings().agents_path).get(name)
+    with store_transaction() as connection:
+        pauses.pause(connection, agent=name, tenant=tenant, reason=reason, paused_by=APPLICATION)
+    console.print(f"{name} is paused. Its tasks wait; `fleetctl agents resume {name}` wakes them.")
+
+
+@commands.command("resume")
+def resume_agent(
+    name: str, tenant: Annotated[str, typer.Option(help="For this tenant only.")] = EVERY
+) -> None:
+    """Let an agent's tasks run again."""
+    with store_transaction() as connection:
+        was_paused = pauses.resume(connection, agent=name, tenant=tenant)
+    console.print(f"{name} {'runs again' if was_paused else 'was not paused'}.")
+
+
+@commands.command("pauses")
+def list_pauses() -> None:
+    """Print what is paused, agents and tenants."""
+    table = Table("agent", "tenant", "reason", "by", "since")
+    with store_transaction() as connection:
+        for each in pauses.all_pauses(connection):
+            since = each.created_at.isoformat(timespec="seconds")
+            table.add_row(each.agent, each.tenant, each.reason, each.paused_by, since)
+    console.print(table)
 
 
 @tool_commands.command("list")

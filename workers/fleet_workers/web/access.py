@@ -24,12 +24,13 @@ class Right(Enum):
     SUBMIT = "submit and cancel tasks"
     READ_TASKS = "read tasks"
     READ_DESK = "read reviews, dead letters and the console"
+    DECIDE = "decide reviews"
 
 
 _RIGHTS: dict[str, frozenset[Right]] = {
     "producer": frozenset({Right.SUBMIT, Right.READ_TASKS}),
     "viewer": frozenset({Right.READ_TASKS, Right.READ_DESK}),
-    "reviewer": frozenset({Right.READ_TASKS, Right.READ_DESK}),
+    "reviewer": frozenset({Right.READ_TASKS, Right.READ_DESK, Right.DECIDE}),
     "operator": frozenset(Right),
     "admin": frozenset(Right),
 }
@@ -85,3 +86,4 @@ def tenant_for(holder: KeyHolder, named: object) -> object:
 Submitter = Annotated[KeyHolder, Depends(needs(Right.SUBMIT))]
 TaskReader = Annotated[KeyHolder, Depends(needs(Right.READ_TASKS))]
 DeskReader = Annotated[KeyHolder, Depends(needs(Right.READ_DESK))]
+Reviewer = Annotated[KeyHolder, Depends(needs(Right.DECIDE))]

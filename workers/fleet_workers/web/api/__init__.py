@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from fleet_workers.web.api import agents, dead_letters, operations, reviews, submit, tasks
+from fleet_workers.web.api import agents, dead_letters, operations, pauses, reviews, submit, tasks
 
 ROUTERS: tuple[APIRouter, ...] = (
     submit.router,
@@ -10,5 +10,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     reviews.router,
     dead_letters.router,
     agents.router,
+    pauses.router,
     operations.router,
 )
