@@ -25,6 +25,7 @@ class Right(Enum):
     READ_TASKS = "read tasks"
     READ_DESK = "read reviews, dead letters and the console"
     DECIDE = "decide reviews"
+    OPERATE = "operate the fleet"
 
 
 _RIGHTS: dict[str, frozenset[Right]] = {
@@ -87,3 +88,4 @@ Submitter = Annotated[KeyHolder, Depends(needs(Right.SUBMIT))]
 TaskReader = Annotated[KeyHolder, Depends(needs(Right.READ_TASKS))]
 DeskReader = Annotated[KeyHolder, Depends(needs(Right.READ_DESK))]
 Reviewer = Annotated[KeyHolder, Depends(needs(Right.DECIDE))]
+Operator = Annotated[KeyHolder, Depends(needs(Right.OPERATE))]
