@@ -16,9 +16,12 @@ def graveyard(engine: Engine) -> Graveyard:
     return Graveyard.emptied(engine)
 
 
-def found(graveyard: Graveyard, **wanted: object) -> list[DeadLetter]:
+def found(
+    graveyard: Graveyard, *, settled: bool | None = False, **wanted: object
+) -> list[DeadLetter]:
     with graveyard.engine.begin() as connection:
-        return dead_letters.find(connection, DeadLetterFilter.model_validate(wanted))
+        filled = DeadLetterFilter.model_validate(wanted)
+        return dead_letters.find(connection, filled, settled=settled)
 
 
 def test_each_filter_finds_what_it_names(graveyard: Graveyard) -> None:

@@ -17,6 +17,8 @@ from fleet_workers.store.replays import Turn
 
 log = structlog.get_logger()
 
+USUAL_PER_SECOND = 5.0
+FASTEST_PER_SECOND = 1000.0
 _LETTERS_A_TURN = 50  # savepoints a transaction; PostgreSQL keeps 64 a session in shared memory
 _TURNS_A_ROUND = 20  # then the caller's other work has its turn
 

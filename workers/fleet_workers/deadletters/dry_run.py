@@ -1,6 +1,7 @@
 """Runs a dead task again against its record: no effect is made, and what would change is told."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Engine
 
 from fleet_contracts.envelope import TaskEnvelope
-from fleet_contracts.errors import FleetError, TransientError
+from fleet_contracts.errors import FleetError, InvalidInput, PermanentError, TransientError
 from fleet_contracts.outcome import Outcome, OutcomeKind
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.controller.decision import Finish, Park, Reroute
@@ -18,7 +19,7 @@ from fleet_workers.controller.loop import Ports, run_loop
 from fleet_workers.controller.plan import tools_used
 from fleet_workers.deadletters.ledger import LedgerTools, WouldDo
 from fleet_workers.deadletters.message import read_message
-from fleet_workers.deadletters.replay import find_letter, replay_letter
+from fleet_workers.deadletters.replay import ReplayResult, find_letter, refused, replay_letter
 from fleet_workers.deadletters.trial import Trial, agents_on_trial
 from fleet_workers.models.messages import ChatModel, ChatReply, ChatRequest, Message
 from fleet_workers.store import views
@@ -28,6 +29,7 @@ from fleet_workers.store.memory_journal import MemoryJournal
 
 MAX_DRY_RUNS = 20
 """Dry runs in one request: each may ask the model as often as the agent's file allows."""
+_AT_ONCE = 4  # most of a dry run is waiting for the model
 
 Mode = Literal["resume", "from_start"]
 
@@ -65,6 +67,15 @@ class DryRun(BaseModel):
     reads_made: int
     model_calls: int
     tokens: int
+
+
+class DryRuns(BaseModel):
+    """Dry runs in the order asked for, and the letters that a replay would refuse, with why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dry_runs: list[DryRun]
+    refused: list[ReplayResult]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +144,29 @@ class DryRunner:
             reads_made=tools.reads_made,
             model_calls=model.calls,
             tokens=model.tokens,
+        )
+
+    def run_all(
+        self, letter_ids: Sequence[UUID], *, mode: Mode, tenant: str | None = None
+    ) -> DryRuns:
+        """Tell it of several letters; some run at the same time.
+
+        Raises:
+            ConfigurationError: The release to be tried is wrong.
+            Unavailable: The store is away.
+        """
+
+        def attempt(letter_id: UUID) -> DryRun | ReplayResult:
+            try:
+                return self.run(letter_id, mode=mode, tenant=tenant)
+            except (InvalidInput, PermanentError) as error:
+                return refused(letter_id, error)
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = list(pool.map(attempt, letter_ids))
+        return DryRuns(
+            dry_runs=[each for each in found if isinstance(each, DryRun)],
+            refused=[each for each in found if isinstance(each, ReplayResult)],
         )
 
     def _open(self, letter_id: UUID, tenant: str | None) -> _Case:

@@ -118,13 +118,18 @@ def replay_letters(
                     connection, letter_id, catalogue=catalogue, by=by, tenant=tenant
                 )
         except InvalidInput as error:
-            refusal = Refusal(code=error.code, detail=str(error))
-            results.append(ReplayResult(id=letter_id, status="refused", error=refusal))
+            results.append(refused(letter_id, error))
             continue
         send([done.wake_up])
         log.info("dead_letter.replayed", letter=str(letter_id), task=str(done.task_id), by=by)
         results.append(ReplayResult(id=letter_id, status="replayed", task_id=done.task_id))
     return results
+
+
+def refused(letter_id: UUID, error: FleetError) -> ReplayResult:
+    """The result of a letter that is not replayed."""
+    refusal = Refusal(code=error.code, detail=str(error))
+    return ReplayResult(id=letter_id, status="refused", error=refusal)
 
 
 def discard_letter(

@@ -59,7 +59,7 @@ class DeadLetterFilter(BaseModel):
     """Which letters are meant; what is not given does not matter.
 
     `error` is a part of the error's text, in any case of letters. `since` is included, `until` is
-    not. `settled=None` means both.
+    not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,7 +72,6 @@ class DeadLetterFilter(BaseModel):
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
     task_id: UUID | None = None
-    settled: bool | None = False
 
 
 class CauseGroup(BaseModel):
@@ -130,11 +129,20 @@ def find(
     connection: Connection,
     wanted: DeadLetterFilter,
     *,
+    settled: bool | None = False,
     before: UUID | None = None,
     limit: int = 50,
 ) -> list[DeadLetter]:
-    """Letters that fit, newest first; with `before`, those that stand after that letter."""
-    query = select(dead_letters).where(*conditions(wanted)).order_by(*_newest_first).limit(limit)
+    """Letters that fit, newest first; with `before`, those that stand after that letter.
+
+    `settled=None` gives those that are settled and those that are not.
+    """
+    query = (
+        select(dead_letters)
+        .where(*conditions(wanted, settled=settled))
+        .order_by(*_newest_first)
+        .limit(limit)
+    )
     if before is not None:
         place = select(dead_letters.c.created_at, dead_letters.c.id)
         place = place.where(dead_letters.c.id == before)
@@ -150,14 +158,21 @@ def get(connection: Connection, letter_id: UUID, *, tenant: str | None) -> DeadL
     return _letter(row) if row is not None else None
 
 
-def count(connection: Connection, wanted: DeadLetterFilter) -> int:
+def count(connection: Connection, wanted: DeadLetterFilter, *, settled: bool | None = False) -> int:
     """Number of letters that fit."""
+    fits = conditions(wanted, settled=settled)
     return connection.execute(
-        select(func.count()).select_from(dead_letters).where(*conditions(wanted))
+        select(func.count()).select_from(dead_letters).where(*fits)
     ).scalar_one()
 
 
-def group(connection: Connection, wanted: DeadLetterFilter, *, limit: int = 50) -> list[CauseGroup]:
+def group(
+    connection: Connection,
+    wanted: DeadLetterFilter,
+    *,
+    settled: bool | None = False,
+    limit: int = 50,
+) -> list[CauseGroup]:
     """Letters that fit, by cause: the cause with the most letters first."""
     number = func.count()
     agents = func.array_remove(func.array_agg(dead_letters.c.agent.distinct()), None)
@@ -171,7 +186,7 @@ def group(connection: Connection, wanted: DeadLetterFilter, *, limit: int = 50) 
             func.max(dead_letters.c.created_at).label("last_at"),
             _newest_id.label("newest_id"),
         )
-        .where(*conditions(wanted))
+        .where(*conditions(wanted, settled=settled))
         .group_by(_cause)
         .order_by(number.desc(), func.max(dead_letters.c.created_at).desc())
         .limit(limit)
@@ -217,7 +232,9 @@ def count_unsettled(connection: Connection, *, tenant: str | None = None) -> int
     return count(connection, DeadLetterFilter(tenant=tenant))
 
 
-def conditions(wanted: DeadLetterFilter) -> list[ColumnElement[bool]]:
+def conditions(
+    wanted: DeadLetterFilter, *, settled: bool | None = False
+) -> list[ColumnElement[bool]]:
     """A filter as conditions on the table."""
     columns = dead_letters.c
     found = _of_tenant(wanted.tenant)
@@ -235,9 +252,9 @@ def conditions(wanted: DeadLetterFilter) -> list[ColumnElement[bool]]:
         found.append(columns.created_at < wanted.until)
     if wanted.task_id is not None:
         found.append(columns.task_id == wanted.task_id)
-    if wanted.settled is not None:
+    if settled is not None:
         is_open = columns.settled_at.is_(None)
-        found.append(~is_open if wanted.settled else is_open)
+        found.append(~is_open if settled else is_open)
     return found
 
 

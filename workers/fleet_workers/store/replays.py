@@ -66,9 +66,8 @@ def request(
     A job that nothing fits is finished at once.
     """
     connection.execute(_ONE_REQUEST_AT_A_TIME)
-    asked = wanted.model_copy(update={"settled": False})
     per_second = round(per_second, 3)
-    content = asked.model_dump(mode="json", exclude_none=True)
+    content = wanted.model_dump(mode="json", exclude_none=True)
     same = connection.execute(
         select(replays).where(
             replays.c.finished_at.is_(None),
@@ -78,12 +77,12 @@ def request(
     ).one_or_none()
     if same is not None:
         return _job(same)
-    matched = dead_letters.count(connection, asked)
+    matched = dead_letters.count(connection, wanted)
     row = connection.execute(
         insert(replays)
         .values(
             id=new_task_id(),
-            tenant=asked.tenant,
+            tenant=wanted.tenant,
             filter=content,
             per_second=per_second,
             matched=matched,

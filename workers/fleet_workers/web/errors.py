@@ -3,7 +3,10 @@
 InvalidInput
 ├── MalformedBody     the body is no JSON
 ├── BodyTooLarge      the body is over the limit
-└── NotOpen           the task has ended, so it cannot be cancelled
+├── NotOpen           the task has ended, so it cannot be cancelled
+└── UnknownReplay     no bulk replay of that id in the caller's tenant
+ConfigurationError
+└── DryRunNotSetUp    this web process has no model to ask
 Unauthorized
 ├── Forbidden         the key is right but does not allow this
 └── SignInNeeded      a page of the console without a session
@@ -11,7 +14,7 @@ TransientError
 └── BeingTaken        another request with the same idempotency key has not ended yet
 """
 
-from fleet_contracts.errors import InvalidInput, TransientError, Unauthorized
+from fleet_contracts.errors import ConfigurationError, InvalidInput, TransientError, Unauthorized
 
 
 class MalformedBody(InvalidInput):
@@ -30,6 +33,18 @@ class NotOpen(InvalidInput):
     """The task has ended."""
 
     code = "not_open"
+
+
+class UnknownReplay(InvalidInput):
+    """No bulk replay of that id exists in the caller's tenant."""
+
+    code = "unknown_replay"
+
+
+class DryRunNotSetUp(ConfigurationError):
+    """The web process lacks the settings of the model, or they are wrong."""
+
+    code = "not_set_up"
 
 
 class Forbidden(Unauthorized):

@@ -25,12 +25,15 @@ from fleet_contracts.errors import (
     UnknownTask,
     UnknownTenant,
 )
+from fleet_workers.deadletters.errors import AlreadySettled, NotDead, Overdue, UnknownDeadLetter
 from fleet_workers.web.errors import (
     BeingTaken,
     BodyTooLarge,
+    DryRunNotSetUp,
     Forbidden,
     MalformedBody,
     NotOpen,
+    UnknownReplay,
 )
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
@@ -65,6 +68,12 @@ _FORMS: Mapping[type[FleetError], _Form] = {
     Forbidden: _Form(status=HTTPStatus.FORBIDDEN, title="The key does not allow this"),
     UnknownTask: _Form(status=HTTPStatus.NOT_FOUND, title="No such task"),
     UnknownReview: _Form(status=HTTPStatus.NOT_FOUND, title="No such review"),
+    UnknownDeadLetter: _Form(status=HTTPStatus.NOT_FOUND, title="No such dead letter"),
+    UnknownReplay: _Form(status=HTTPStatus.NOT_FOUND, title="No such replay"),
+    AlreadySettled: _Form(status=HTTPStatus.CONFLICT, title="Settled before"),
+    NotDead: _Form(status=HTTPStatus.CONFLICT, title="The task is not dead"),
+    Overdue: _Form(status=HTTPStatus.CONFLICT, title="The deadline has passed"),
+    DryRunNotSetUp: _Form(status=HTTPStatus.NOT_IMPLEMENTED, title="No dry runs here"),
     BeingTaken: _Form(status=HTTPStatus.CONFLICT, title="The same task is being taken"),
     NotOpen: _Form(status=HTTPStatus.CONFLICT, title="The task has ended"),
     BodyTooLarge: _Form(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, title="Too large"),

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated
@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine
 
 from fleet_workers.agents import AgentCatalogue
+from fleet_workers.controller.loop import Ports
 from fleet_workers.store.engine import store_errors
 from fleet_workers.store.outbox import Letter
 
@@ -32,12 +33,15 @@ class WebResources:
     """Everything outside the web process that it uses.
 
     `publish` sends letters of the outbox right after their commit. It never raises: a letter that
-    the broker did not take stays in the outbox, and the janitor sends it later.
+    the broker did not take stays in the outbox, and the janitor sends it later. `open_ports` opens
+    the model and the tools for a dry run of dead letters, and raises ConfigurationError where a
+    setting is missing; without it there are no dry runs.
     """
 
     engine: Engine
     catalogue: AgentCatalogue
     publish: Callable[[list[Letter]], None]
+    open_ports: Callable[[], AbstractContextManager[Ports]] | None = None
     console: ConsoleSettings = field(default_factory=ConsoleSettings)
 
     @contextmanager
