@@ -15,11 +15,17 @@ class ParcelShop:
         self.asked: dict[tuple[str, str], int] = {}
         self._done: set[str] = set()
         self._held: dict[str, threading.Event] = {}
+        self._reads_held: set[str] = set()
         self._lock = threading.Lock()
 
     def hold(self, order_id: str) -> None:
         """Let requests about an order take effect, but not be answered until `release`."""
         self._held[order_id] = threading.Event()
+
+    def hold_reads(self, order_id: str) -> None:
+        """Let look-ups of an order wait, too."""
+        self._reads_held.add(order_id)
+        self.hold(order_id)
 
     def release(self, order_id: str) -> None:
         self._held.pop(order_id).set()
@@ -33,12 +39,11 @@ class ParcelShop:
         order_id = body["order_id"]
         with self._lock:
             self.asked[path, order_id] = self.asked.get((path, order_id), 0) + 1
-            if path == "track":
-                return 200, TRACKED
             key = headers["Idempotency-Key"]
-            if key not in self._done:
+            if path != "track" and key not in self._done:
                 self._done.add(key)
                 self.effects.append((path, order_id))
-        if held := self._held.get(order_id):
+        held = self._held.get(order_id)
+        if held and (path != "track" or order_id in self._reads_held):
             held.wait(30)
-        return 200, {"ok": True}
+        return 200, TRACKED if path == "track" else {"ok": True}

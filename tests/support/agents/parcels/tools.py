@@ -1,5 +1,7 @@
 """What the parcels agent can look up and do, over the shop's HTTP service."""
 
+import os
+import signal
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -50,3 +52,10 @@ def _find_note(context: ToolContext, order_id: str, text: str) -> dict[str, Any]
 def note_damage(context: ToolContext, order_id: Order, text: str) -> dict[str, Any]:
     """Note on an order that its parcel is damaged."""
     return _post(context, "notes", {"order_id": order_id, "text": text})
+
+
+@tool(effect="read")
+def crush_parcel(context: ToolContext, order_id: Order) -> dict[str, Any]:
+    """Break the process that calls it, as a library that crashes does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
