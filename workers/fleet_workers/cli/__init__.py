@@ -8,7 +8,7 @@ import sys
 import typer
 
 from fleet_contracts.errors import FleetError
-from fleet_workers.cli import accounts, agents, dead_letters, processes, reviews, store
+from fleet_workers.cli import accounts, agents, dead_letters, processes, replays, reviews, store
 
 cli = typer.Typer(help="Operate an Agent Fleet.", no_args_is_help=True, add_completion=False)
 cli.add_typer(processes.commands)
@@ -18,6 +18,7 @@ cli.add_typer(store.commands, name="db")
 cli.add_typer(accounts.tenant_commands, name="tenants")
 cli.add_typer(accounts.key_commands, name="keys")
 cli.add_typer(reviews.commands, name="reviews")
+dead_letters.commands.command("replay")(replays.replay_dead_letters)
 cli.add_typer(dead_letters.commands, name="dead")
 
 

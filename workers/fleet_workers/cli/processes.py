@@ -1,19 +1,25 @@
 """`fleetctl up|worker|web|janitor`: the fleet's processes."""
 
 import signal
+from contextlib import AbstractContextManager, closing
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fleet_workers.cli.terminal import process_settings
-from fleet_workers.settings import announce_ready
+from fleet_workers.settings import Settings, announce_ready
+
+if TYPE_CHECKING:
+    from fleet_workers.controller.loop import Ports
 
 commands = typer.Typer()
 
 _FORGOTTEN_EVERY = timedelta(seconds=2)  # it counts all queued tasks
+_REPLAYS_EVERY = timedelta(seconds=0.25)
+_BROKER_DEAD_EVERY = timedelta(seconds=5)
 _OPEN_ANSWERS_SECONDS = 5  # a long poll must not hold up a stop
 
 
@@ -56,7 +62,10 @@ def web(
     settings = process_settings()
     with open_core(settings, application="web") as core:
         resources = WebResources(
-            engine=core.engine, catalogue=core.catalogue, publish=core.postman.send
+            engine=core.engine,
+            catalogue=core.catalogue,
+            publish=core.postman.send,
+            open_ports=lambda: _dry_run_ports(settings),
         )
         uvicorn.run(
             create_app(resources),
@@ -71,6 +80,8 @@ def web(
 @commands.command()
 def janitor() -> None:
     """Run a janitor: it recovers what dead workers and lost messages left behind."""
+    from fleet_workers.deadletters.bulk import work_replays
+    from fleet_workers.deadletters.drain import DeadQueueDrain
     from fleet_workers.janitor.service import Chore, run_janitor
     from fleet_workers.janitor.sweep import Sweeper
     from fleet_workers.wiring import open_core
@@ -81,9 +92,29 @@ def janitor() -> None:
         signal.signal(each, lambda *_: stopped.set())
     with open_core(settings, application="janitor") as core:
         sweeper = Sweeper(core.engine, core.postman)
+        drain = DeadQueueDrain(
+            broker_url=settings.broker_url,
+            engine=core.engine,
+            catalogue=core.catalogue,
+            send=core.postman.send,
+        )
         chores = [
             Chore("sweep", sweeper.sweep, every=settings.janitor_interval),
             Chore("forgotten", sweeper.wake_forgotten, every=_FORGOTTEN_EVERY),
+            Chore(
+                "replays",
+                lambda: work_replays(core.engine, core.postman, core.catalogue),
+                every=_REPLAYS_EVERY,
+            ),
+            Chore("broker_dead", drain.drain, every=_BROKER_DEAD_EVERY),
         ]
         announce_ready(settings.ready_file)
-        run_janitor(chores, stopped=stopped)
+        with closing(drain):
+            run_janitor(chores, stopped=stopped)
+
+
+def _dry_run_ports(settings: Settings) -> "AbstractContextManager[Ports]":
+    """Opened with the first dry run: the web process needs no model client before."""
+    from fleet_workers.deadletters.ports import open_ports
+
+    return open_ports(settings)

@@ -1,5 +1,6 @@
 """What every command has: the terminal, the settings, and the way to the store."""
 
+import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,3 +40,11 @@ def store_transaction() -> Iterator[Connection]:
         core.engine.begin() as connection,
     ):
         yield connection
+
+
+def operator() -> str:
+    """Who types, for the record."""
+    try:
+        return f"fleetctl: {getpass.getuser()}"
+    except (KeyError, OSError):  # a container's user may have no name
+        return "fleetctl"

@@ -103,6 +103,15 @@ def get(connection: Connection, job_id: UUID, *, tenant: str | None) -> ReplayJo
     return _job(row) if row is not None else None
 
 
+def overdue_seconds(connection: Connection, job_id: UUID) -> float:
+    """How long the next letter of an open job is overdue; 0 where it is not."""
+    waited = func.extract("epoch", func.now() - replays.c.next_at)
+    found = connection.execute(
+        select(waited).where(replays.c.id == job_id, replays.c.finished_at.is_(None))
+    ).scalar()
+    return max(0.0, float(found or 0.0))
+
+
 def take_turn(connection: Connection, *, only: UUID | None = None, most: int) -> Turn | None:
     """Lock a job whose next letter is due, and pick up to `most` letters, oldest first.
 

@@ -1,4 +1,4 @@
-"""Brings a dead task back: queued again with its journal as it stands, so that nothing repeats."""
+"""Gives tasks another chance: dead ones with their journal, and those that a broker gave up."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,8 +6,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select, update
 
+from fleet_contracts.envelope import TaskEnvelope
 from fleet_contracts.states import TaskState
 from fleet_workers.store.tables import tasks
+from fleet_workers.store.tasks import accept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,3 +74,19 @@ def revive(connection: Connection, task_id: UUID) -> bool:
         .returning(tasks.c.id)
     ).scalar()
     return changed is not None
+
+
+def accept_suspect(
+    connection: Connection, envelope: TaskEnvelope, *, traceparent: str | None
+) -> bool:
+    """Queue a task whose message came to nothing again and again; False where it is known.
+
+    Its deliveries stand at two, so that the next one runs in a process of its own.
+
+    Raises:
+        Conflict: The id stands for a task with other content.
+    """
+    if not accept(connection, envelope, traceparent=traceparent):
+        return False
+    connection.execute(update(tasks).where(tasks.c.id == envelope.id).values(deliveries=2))
+    return True

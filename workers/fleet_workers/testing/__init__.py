@@ -1,7 +1,7 @@
 """What a user tests an agent with: a model that follows a script, and runs without servers."""
 
+from fleet_workers.store.memory_journal import MemoryJournal
 from fleet_workers.testing.agent_run import AgentRun, run_agent
-from fleet_workers.testing.memory import MemoryJournal
 from fleet_workers.testing.model import ScriptedModel
 from fleet_workers.testing.model_server import ScriptedServer
 from fleet_workers.testing.replies import (

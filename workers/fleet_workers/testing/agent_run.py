@@ -19,7 +19,7 @@ from fleet_workers.controller.plan import tools_used
 from fleet_workers.models.messages import ChatModel, Message
 from fleet_workers.resilience.breakers import Breakers
 from fleet_workers.store.journal import Step
-from fleet_workers.testing.memory import MemoryJournal
+from fleet_workers.store.memory_journal import MemoryJournal
 from fleet_workers.testing.tools import FakeTools, MadeCall, RecordingTools
 from fleet_workers.tools.runtime import ToolRuntime
 
