@@ -94,6 +94,18 @@ class FleetConsumer(Consumer):
 
         return handle_anything
 
+    def connection_for_write(self, url: str | None = None, heartbeat: float | None = None) -> Any:
+        """The connection for task events, without confirms.
+
+        The main thread reads this connection for its heartbeats, and slots send events over it: a
+        slot that waited for a confirm would read beside the main thread, and one of them would
+        wait for ever. An event that is lost costs a line in Flower.
+        """
+        connection = self.app.connection_for_write(url=url, heartbeat=heartbeat)
+        options = connection.transport_options or {}
+        connection.transport_options = {**options, "confirm_publish": False}
+        return self.ensure_connected(connection)
+
     def on_unknown_message(self, body: Any, message: Message) -> None:  # noqa: ARG002 celery's signature
         """A message without the headers of a task."""
         text = "Not a task message: it lacks the headers of Celery's protocol."
