@@ -1,0 +1,43 @@
+"""Runs `fleetctl` as an operator would: a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from support.stacks import Stack
+
+AGENTS = Path(__file__).parent / "agents"
+_WORDS = (sys.executable, "-P", "-m", "fleet_workers.cli")
+
+
+def environment_on(stack: Stack, **more: str) -> dict[str, str]:
+    """What fleetctl is told about the servers of a stack, and nothing else of the fleet."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FLEET_")}
+    wide = {"COLUMNS": "220", "TERM": "dumb", "FLEET_AGENTS_PATH": str(AGENTS)}
+    return {**kept, **wide, **stack.environment(), **more}
+
+
+def fleetctl(environment: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        (*_WORDS, *words),
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
+
+
+def start_fleetctl(environment: Mapping[str, str], *words: str) -> "subprocess.Popen[Any]":
+    """Start a command; its output is read with `communicate`."""
+    return subprocess.Popen(
+        (*_WORDS, *words),
+        env=dict(environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
