@@ -28,7 +28,7 @@ types: setup ## mypy
 	@.venv/bin/mypy
 
 bench: setup ## measure; prints one figure a line
-	@.venv/bin/python tests/bench
+	@.venv/bin/python tests/bench $${ONLY:-}
 
 clean: ## remove environment, data, logs and caches
 	@deploy/clean.sh

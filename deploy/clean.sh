@@ -14,5 +14,5 @@ if [ -f .fleet/postgres.json ]; then # under root, data may lie where an ordinar
     /*/agent-fleet-postgres-*) rm -rf "$elsewhere" ;;
     esac
 fi
-rm -rf .venv .uv .fleet .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+rm -rf .venv .bench-venv .uv .fleet .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 find . -name __pycache__ -type d -prune -exec rm -rf {} +

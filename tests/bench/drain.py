@@ -1,0 +1,58 @@
+"""Times a queue that was filled before the workers started: the same window for every side."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from bench.figures import Figure
+from bench.processor import ProcessorClock, ProcessorTime
+
+_FIRST, _LAST = 0.2, 0.95  # of the tasks: before and after, workers start up or run empty
+_LIMIT_SECONDS = 240
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """How fast a filled queue was emptied, and the processor time a task in milliseconds."""
+
+    tasks_per_second: float
+    worker_ms: float
+    store_ms: float | None
+    broker_ms: float | None
+
+    def figures(self, name: str) -> Iterator[Figure]:
+        """One line each; what could not be attributed is left out."""
+        yield Figure(name=f"{name}.tasks_per_second", value=self.tasks_per_second, unit="tasks/s")
+        parts = {"worker": self.worker_ms, "store": self.store_ms, "broker": self.broker_ms}
+        for part, value in parts.items():
+            if value is not None:
+                yield Figure(name=f"{name}.{part}_processor", value=value, unit="ms/task")
+
+
+def measure_drain(done: Callable[[], int], *, total: int, clock: ProcessorClock) -> Drain:
+    """Watch a queue being emptied. `done` tells how many of the `total` tasks are finished."""
+    reach(lambda: done() >= total * _FIRST)
+    first, used, begun = done(), clock.read(), time.monotonic()
+    reach(lambda: done() >= total * _LAST)
+    count, seconds = done() - first, time.monotonic() - begun
+    spent = clock.read()
+    return Drain(
+        tasks_per_second=count / seconds,
+        worker_ms=(spent.workers - used.workers) / count * 1000,
+        store_ms=_each(spent, used, "store", count),
+        broker_ms=_each(spent, used, "broker", count),
+    )
+
+
+def reach(condition: Callable[[], bool], *, pause_seconds: float = 0.1) -> None:
+    """Wait until something holds, but not for ever."""
+    deadline = time.monotonic() + _LIMIT_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"Not done after {_LIMIT_SECONDS} s.")
+        time.sleep(pause_seconds)
+
+
+def _each(spent: ProcessorTime, used: ProcessorTime, part: str, count: int) -> float | None:
+    after, before = getattr(spent, part), getattr(used, part)
+    return None if after is None or before is None else (after - before) / count * 1000
