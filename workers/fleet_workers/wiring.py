@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from fleet_contracts.errors import ConfigurationError
 from fleet_workers.agents import AgentCatalogue, load_catalogue
 from fleet_workers.broker.postman import Postman
-from fleet_workers.controller.execution import Executor
+from fleet_workers.controller.execution import Apart, Executor
 from fleet_workers.controller.loop import Ports
 from fleet_workers.controller.settlement import Settlement
 from fleet_workers.memory.session import SessionMemory
@@ -81,7 +81,7 @@ def open_core(settings: Settings, *, application: str, ping: bool = True) -> Ite
 
 @contextmanager
 def open_worker(
-    core: Core, *, isolate: Callable[[Claim, Event], bool] | None = None
+    core: Core, *, isolate: Callable[[Claim, Event], Apart] | None = None
 ) -> Iterator[WorkerParts]:
     """Open what a worker works with, and close it in the end; `isolate` as in `Executor`."""
     settings = core.settings

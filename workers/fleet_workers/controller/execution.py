@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from enum import StrEnum
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -40,11 +41,18 @@ class TooManyDeliveries(FleetError):
     code = "max_deliveries"
 
 
+class Apart(StrEnum):
+    """What came of a task's own process: it ended by itself, died, or found no room to start."""
+
+    ENDED = "ended"
+    DIED = "died"
+    NO_ROOM = "no_room"
+
+
 class Executor:
     """Works on deliveries; one a process, used by every slot.
 
-    `isolate` runs a claimed task in a process of its own and tells whether that process ended
-    by itself; None where this process is one.
+    `isolate` runs a claimed task in a process of its own; None where this process is one.
     """
 
     def __init__(
@@ -58,7 +66,7 @@ class Executor:
         settlement: Settlement,
         is_draining: Callable[[], bool],
         max_deliveries: int,
-        isolate: Callable[[Claim], bool] | None = None,
+        isolate: Callable[[Claim], Apart] | None = None,
     ) -> None:
         self._holder = holder
         self._engine = engine
@@ -234,11 +242,14 @@ class Executor:
         )
         self._settlement.settle(decision, held)
 
-    def _work_apart(self, isolate: Callable[[Claim], bool], held: Held) -> None:
+    def _work_apart(self, isolate: Callable[[Claim], Apart], held: Held) -> None:
         """Let a task that was there when workers died do no harm to its neighbours."""
-        log.warning("task.isolated", deliveries=held.claim.deliveries)
-        if not isolate(held.claim):
+        outcome = isolate(held.claim)
+        log.warning("task.isolated", deliveries=held.claim.deliveries, outcome=outcome)
+        if outcome is Apart.DIED:
             self._settlement.count_lost_worker(held)
+        elif outcome is Apart.NO_ROOM:
+            self._settlement.wait_for_room(held)
 
     def _is_paused(self, held: Held) -> bool:
         return self._leases.is_paused(agent=held.claim.agent, tenant=held.envelope.tenant)

@@ -26,6 +26,7 @@ from fleet_workers.store.outbox import Letter
 log = structlog.get_logger()
 
 _RETRY_BASE_SECONDS = 1.0
+_ROOM_WAIT_SECONDS = 3.0  # what a task's own process takes to start and end
 _LONGEST_ASKED_SECONDS = 24 * 3600.0  # a server that asks for more is waited for a day at a time
 
 
@@ -153,6 +154,11 @@ class Settlement:
             return [letter]
 
         self._leave(held, endings.worker_lost(), post=send_on)
+
+    def wait_for_room(self, held: Held) -> None:
+        """Let a task wait that needs a process of its own and finds no room; nothing is counted."""
+        delay_seconds = random.uniform(0.5, 1.5) * _ROOM_WAIT_SECONDS  # noqa: S311 jitter
+        self._leave(held, endings.waiting(held.claim, delay=timedelta(seconds=delay_seconds)))
 
     def retry(self, error: TransientError, held: Held) -> None:
         """Let a task wait for its next attempt, or give it up after the last one.

@@ -60,6 +60,15 @@ def retrying(
     }
 
 
+def waiting(held: Claim, *, delay: timedelta) -> Ending:
+    """Let a task wait as if this claim had not been."""
+    return {
+        "state": TaskState.RETRYING,
+        "deliveries": held.deliveries - 1,
+        "due_in": delay,
+    }
+
+
 def dead(outcome: Outcome, error: Mapping[str, Any]) -> Ending:
     """Give a task up. The caller writes the dead letter in the same transaction."""
     return {

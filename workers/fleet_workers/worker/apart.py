@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
-from threading import Event
+from threading import BoundedSemaphore, Event
 from uuid import UUID
 
 import structlog
 
 from fleet_contracts.envelope import parse_envelope
+from fleet_workers.controller.execution import Apart
 from fleet_workers.settings import load_settings
 from fleet_workers.store import views
 from fleet_workers.store.claims import Claim
@@ -26,12 +27,23 @@ from fleet_workers.wiring import open_core, open_worker
 
 log = structlog.get_logger()
 
+_PROCESSES = 2  # at a time: each takes 110 MB, and a core while it starts
+_room = BoundedSemaphore(_PROCESSES)
 _LOOK_SECONDS = 0.2
 _LONGEST_SECONDS = 15 * 60.0  # far over any task's own limits: a process that hangs is ended
 
 
-def run_apart(claim: Claim, draining: Event) -> bool:
-    """Work on a claimed task in a new process; tells whether that process ended by itself."""
+def run_apart(claim: Claim, draining: Event) -> Apart:
+    """Work on a claimed task in a new process and wait for its end, where there is room for one."""
+    if not _room.acquire(blocking=False):
+        return Apart.NO_ROOM
+    try:
+        return _run(claim, draining)
+    finally:
+        _room.release()
+
+
+def _run(claim: Claim, draining: Event) -> Apart:
     process = subprocess.Popen(  # noqa: S603 our own module
         (sys.executable, "-P", "-m", __name__), stdin=subprocess.PIPE, text=True
     )
@@ -48,7 +60,7 @@ def run_apart(claim: Claim, draining: Event) -> bool:
             process.kill()
         elif draining.is_set():
             process.terminate()
-    return process.returncode == 0
+    return Apart.ENDED if process.returncode == 0 else Apart.DIED
 
 
 def main() -> None:
