@@ -22,7 +22,7 @@ from fleet_workers.controller.loop import Draining, Guard, Ports, run_loop
 from fleet_workers.controller.settlement import Held, Settlement
 from fleet_workers.store import accounts, claims, dead_letters, sessions, tasks
 from fleet_workers.store.claims import Claim, Holder
-from fleet_workers.store.engine import single_statement, store_errors
+from fleet_workers.store.engine import store_errors
 from fleet_workers.store.journal import CorruptJournal, StoredJournal
 from fleet_workers.store.leases import LeaseKeeper
 
@@ -160,19 +160,18 @@ class Executor:
         if envelope.agent != AUTO_AGENT:
             self._catalogue.get(envelope.agent)
         if envelope.session_id is None:
-            with single_statement(self._engine) as connection:
-                if stored:
-                    claim = claims.claim(
-                        connection, envelope.id, self._holder, content_hash=envelope.content_hash
-                    )
-                else:
-                    claim = claims.take_new(
-                        connection,
-                        envelope,
-                        self._holder,
-                        traceparent=traceparent,
-                        submitted_at=submitted_at,
-                    )
+            if stored:
+                claim = claims.claim(
+                    self._engine, envelope.id, self._holder, content_hash=envelope.content_hash
+                )
+            else:
+                claim = claims.take_new(
+                    self._engine,
+                    envelope,
+                    self._holder,
+                    traceparent=traceparent,
+                    submitted_at=submitted_at,
+                )
             if claim is not None:
                 return claim
         return self._claim_with_care(envelope, traceparent, submitted_at)

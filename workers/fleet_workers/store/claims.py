@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from fleet_contracts.envelope import TaskEnvelope
 from fleet_contracts.errors import LeaseLost
 from fleet_workers.store.json_text import json_text
+from fleet_workers.store.statement import Statement, Where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ ITS_TURN = """
 """
 """Condition on a row of `tasks`: nothing of its session runs, or stands before it."""
 
-_TAKE_NEW = text(f"""
+_TAKE_NEW = Statement(f"""
 INSERT INTO tasks (id, tenant, agent, requested_agent, state, envelope, content_hash, customer,
     traceparent, deadline, epoch, deliveries, worker, presence, lease_until, silent_from,
     submitted_at, started_at, woken_at)
@@ -82,7 +83,7 @@ ON CONFLICT DO NOTHING
 {_RETURNING}
 """)  # noqa: S608 every part is a constant of this file
 
-_CLAIM = text(f"""
+_CLAIM = Statement(f"""
 UPDATE tasks SET state = 'running', epoch = epoch + 1, deliveries = deliveries + 1,
     worker = :worker, presence = :presence, lease_until = now() + :lease,
     silent_from = now() + :silence, started_at = COALESCE(started_at, now()), due_at = NULL
@@ -102,7 +103,7 @@ RETURNING tasks.id
 
 
 def take_new(
-    connection: Connection,
+    where: Where,
     envelope: TaskEnvelope,
     holder: Holder,
     *,
@@ -114,8 +115,8 @@ def take_new(
     `submitted_at` is now where none is given. Gives None, and writes nothing, where the task is
     known, its tenant is not, or it is paused. Not for tasks of a session: they wait their turn.
     """
-    row = connection.execute(
-        _TAKE_NEW,
+    row = _TAKE_NEW.run(
+        where,
         {
             "id": envelope.id,
             "tenant": envelope.tenant,
@@ -128,22 +129,20 @@ def take_new(
             "submitted_at": submitted_at,
             **_as_parameters(holder),
         },
-    ).one_or_none()
+    )
     return _claim(row)
 
 
 def claim(
-    connection: Connection, task_id: UUID, holder: Holder, *, content_hash: str | None = None
+    where: Where, task_id: UUID, holder: Holder, *, content_hash: str | None = None
 ) -> Claim | None:
     """Take a task that is queued, or that runs under a lease which has ended.
 
     Gives None where somebody holds it, where it is paused or not its turn, or where it has other
     content than `content_hash`. For a task of a session the caller holds `sessions.lock`.
     """
-    row = connection.execute(
-        _CLAIM, {"id": task_id, "hash": content_hash, **_as_parameters(holder)}
-    ).one_or_none()
-    return _claim(row)
+    parameters = {"id": task_id, "hash": content_hash, **_as_parameters(holder)}
+    return _claim(_CLAIM.run(where, parameters))
 
 
 def renew(connection: Connection, held: Mapping[UUID, int], holder: Holder) -> set[UUID]:
@@ -171,7 +170,7 @@ def _as_parameters(holder: Holder) -> dict[str, Any]:
     return {each.name: getattr(holder, each.name) for each in fields(holder)}
 
 
-def _claim(row: Row[Any] | None) -> Claim | None:
+def _claim(row: Any) -> Claim | None:
     if row is None:
         return None
     return Claim(

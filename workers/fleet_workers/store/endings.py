@@ -5,13 +5,12 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, TextClause, text
-
 from fleet_contracts.outcome import Outcome
 from fleet_contracts.states import TaskState
 from fleet_workers.store.claims import Claim, lease_lost
 from fleet_workers.store.journal_rows import FLUSH_CTES, PendingSteps, flush_parameters
 from fleet_workers.store.json_text import json_text
+from fleet_workers.store.statement import Statement, Where
 
 Ending = Mapping[str, Any]
 """New values by column. `due_in` is a time from now; JSON columns are given as JSON text."""
@@ -102,9 +101,7 @@ def expired() -> Ending:
     return {"state": TaskState.EXPIRED, "finished": True}
 
 
-def leave(
-    connection: Connection, held: Claim, ending: Ending, pending: PendingSteps | None = None
-) -> None:
+def leave(where: Where, held: Claim, ending: Ending, pending: PendingSteps | None = None) -> None:
     """End a run, and write the steps not yet written, in one statement.
 
     Raises:
@@ -112,12 +109,12 @@ def leave(
     """
     parameters = flush_parameters(held.task_id, held.epoch, pending or PendingSteps())
     statement = _statement(tuple(sorted(ending)), ending.get("woken"))
-    if connection.execute(statement, {**parameters, **ending}).one_or_none() is None:
+    if statement.run(where, {**parameters, **ending}) is None:
         raise lease_lost(held)
 
 
 @cache
-def _statement(names: tuple[str, ...], woken: bool | None) -> TextClause:
+def _statement(names: tuple[str, ...], woken: bool | None) -> Statement:
     changes = [f"{name} = {_EXPRESSIONS[name]}" for name in names if name in _EXPRESSIONS]
     if "due_in" in names:
         changes.append("due_at = now() + :due_in")
@@ -125,7 +122,7 @@ def _statement(names: tuple[str, ...], woken: bool | None) -> TextClause:
         changes.append("finished_at = now()")
     if woken is not None:
         changes.append(f"woken_at = {'now()' if woken else 'NULL'}")
-    return text(f"""
+    return Statement(f"""
         WITH fence AS (
             UPDATE tasks SET worker = NULL, presence = NULL, lease_until = NULL,
                 silent_from = NULL, {", ".join(changes)}

@@ -7,13 +7,13 @@ from hashlib import sha256
 from typing import Any, Protocol, Self, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from fleet_contracts.errors import LeaseLost, Unavailable
 from fleet_workers.store import endings
 from fleet_workers.store.claims import Claim, lease_lost
 from fleet_workers.store.endings import Ending
-from fleet_workers.store.engine import single_statement, store_errors
+from fleet_workers.store.engine import store_errors
 from fleet_workers.store.journal_rows import (
     FLUSH_CTES,
     CorruptJournal,
@@ -27,6 +27,7 @@ from fleet_workers.store.journal_rows import (
 )
 from fleet_workers.store.json_text import json_text
 from fleet_workers.store.outbox import Letter
+from fleet_workers.store.statement import Statement
 
 __all__ = [
     "CorruptJournal",
@@ -94,24 +95,24 @@ SELECT id FROM fence
 """
 _HELD = "WHERE id = :task_id AND epoch = :epoch AND state = 'running'"
 # FOR SHARE: a claim that comes at the same time waits for this commit, and so reads all of it.
-_WRITE_HELD = text(
+_WRITE_HELD = Statement(
     _WRITE.format(
         fence=f"SELECT id FROM tasks {_HELD} FOR SHARE",  # noqa: S608 constants
         flush=FLUSH_CTES,
     )
 )
-_WRITE_PROGRESS = text(
+_WRITE_PROGRESS = Statement(
     _WRITE.format(
         fence=f"UPDATE tasks SET deliveries = 1 {_HELD} RETURNING id",  # noqa: S608 constants
         flush=FLUSH_CTES,
     )
 )
-_RESUME = text(f"""
+_RESUME = Statement(f"""
 WITH fence AS MATERIALIZED (SELECT id FROM tasks {_HELD} FOR SHARE)
 UPDATE steps SET epoch = :epoch FROM fence WHERE task_id = :task_id AND seq = :seq
 RETURNING seq
 """)  # noqa: S608 constants
-_LATE = text("""
+_LATE = Statement("""
 UPDATE steps SET state = 'done', result = CAST(:result AS jsonb), finished_at = clock_timestamp()
 FROM tasks
 WHERE steps.task_id = :task_id AND steps.seq = :seq AND steps.epoch = :epoch
@@ -119,8 +120,8 @@ WHERE steps.task_id = :task_id AND steps.seq = :seq AND steps.epoch = :epoch
     AND tasks.state IN ('cancelled', 'expired')
 RETURNING steps.seq
 """)
-_KEEP_TEXT = text("""
-INSERT INTO texts (hash, body) VALUES (:hash, :body) ON CONFLICT DO NOTHING
+_KEEP_TEXT = Statement("""
+INSERT INTO texts (hash, body) VALUES (:hash, :body) ON CONFLICT DO NOTHING RETURNING hash
 """)
 
 
@@ -170,7 +171,7 @@ class StoredJournal:
         """Check the fence, and write this worker's epoch beside the step."""
         self.flush()
         parameters = {"task_id": self._held.task_id, "epoch": self._held.epoch, "seq": seq}
-        self._hold(lambda connection: connection.execute(_RESUME, parameters).one_or_none())
+        self._hold(_RESUME, parameters)
 
     def finish(self, seq: int, result: Mapping[str, Any], usage: Usage | None = None) -> None:
         """Note a step as done; a write is stored at once.
@@ -207,7 +208,7 @@ class StoredJournal:
         progress = self._repeated_delivery and bool(self._pending.finished)
         statement = _WRITE_PROGRESS if progress else _WRITE_HELD
         parameters = flush_parameters(self._held.task_id, self._held.epoch, self._pending)
-        self._hold(lambda connection: connection.execute(statement, parameters).one_or_none())
+        self._hold(statement, parameters)
         self._pending.clear()
         self._repeated_delivery = self._repeated_delivery and not progress
 
@@ -221,8 +222,7 @@ class StoredJournal:
 
         def write() -> list[Letter]:
             if post is None:
-                with single_statement(self._engine) as connection:
-                    endings.leave(connection, self._held, ending, self._pending)
+                endings.leave(self._engine, self._held, ending, self._pending)
                 return []
             with store_errors(), self._engine.begin() as connection:
                 endings.leave(connection, self._held, ending, self._pending)
@@ -238,8 +238,7 @@ class StoredJournal:
         name = digest.hexdigest()
         if name not in self._kept_texts:
             parameters = {"hash": digest.digest(), "body": body.replace("\x00", "\u2400")}
-            with single_statement(self._engine) as connection:
-                connection.execute(_KEEP_TEXT, parameters)
+            _KEEP_TEXT.run(self._engine, parameters)
             self._kept_texts.add(name)
         return name
 
@@ -259,14 +258,9 @@ class StoredJournal:
         self._pending.added.append(step)
         return step.seq
 
-    def _hold(self, write: Callable[[Connection], object]) -> None:
-        """Run one statement that gives a row only where the task is still ours."""
-
-        def once() -> object:
-            with single_statement(self._engine) as connection:
-                return write(connection)
-
-        if _patiently(once) is None:
+    def _hold(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
+        """Run a statement that gives a row only where the task is still ours."""
+        if _patiently(lambda: statement.run(self._engine, parameters)) is None:
             raise lease_lost(self._held)
 
     def _note_late(self, step: Step) -> None:
@@ -276,9 +270,8 @@ class StoredJournal:
             "seq": step.seq,
             "result": json_text(step.result),
         }
-        with single_statement(self._engine) as connection:
-            if connection.execute(_LATE, parameters).one_or_none() is not None:
-                log.info("step.noted_late", step=step.seq, tool=step.name)
+        if _LATE.run(self._engine, parameters) is not None:
+            log.info("step.noted_late", step=step.seq, tool=step.name)
 
 
 def _patiently(write: Callable[[], T]) -> T:
