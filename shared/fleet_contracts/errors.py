@@ -7,6 +7,7 @@ FleetError
 │   ├── UnknownTenant     no tenant of that name exists
 │   ├── UnknownTask       no task of that id in this tenant
 │   ├── UnknownReview     no review of that id in this tenant
+│   ├── AlreadyDecided    a person has decided this, or it waits no more
 │   └── Conflict          the same id or key stands for something else
 ├── Unauthorized          no key, a wrong key, or a key without the right  not retryable
 ├── ConfigurationError    an operator must change a setting           not retryable
@@ -68,6 +69,12 @@ class UnknownReview(InvalidInput):
     """No review of that id exists in the caller's tenant."""
 
     code = "unknown_review"
+
+
+class AlreadyDecided(InvalidInput):
+    """Somebody has decided this item, or its task ended in another way."""
+
+    code = "already_decided"
 
 
 class Conflict(InvalidInput):

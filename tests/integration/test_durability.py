@@ -189,7 +189,7 @@ def test_an_approved_action_is_done_once_and_nothing_before_it_again(bench: Benc
         before = task.journal()
         item = review_of(http, task.id)
         assert http.post(f"/v1/reviews/{item['id']}/approve").json()["state"] == "resumed"
-        assert http.post(f"/v1/reviews/{item['id']}/approve").status_code == 422
+        assert http.post(f"/v1/reviews/{item['id']}/approve").status_code == 409
         until(lambda: client.status(task.id).state is TaskState.SUCCEEDED, what="the end")
         after = task.journal()
     assert bench.shop.effects_on(order) == ["refund"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from uuid import UUID
 
 import httpx2
 from sqlalchemy import Connection, Engine, func, select
@@ -21,6 +22,9 @@ from fleet_workers.store.reviews import ReviewItem
 from fleet_workers.store.tables import metadata
 from fleet_workers.web import WebResources, create_app
 from support.asgi_server import serving
+
+_LEASE = timedelta(minutes=5)
+HOLDER = Holder(worker="w1", presence=1, lease=_LEASE, silence=_LEASE)
 
 
 @dataclass
@@ -51,6 +55,13 @@ class Site:
         query = select(func.count()).select_from(metadata.tables[table])
         with self.engine.begin() as connection:
             return connection.execute(query).scalar_one()
+
+    def accepted(self, tenant: str, *, agent: str = "billing") -> UUID:
+        """A task that nobody holds."""
+        envelope = build_envelope(agent=agent, tenant=tenant, input="Where is my money?")
+        with self.engine.begin() as connection:
+            tasks.accept(connection, envelope, traceparent=None)
+        return envelope.id
 
     def claimed(self, agent: str = "billing", tenant: str = "acme", **fields: object) -> Claim:
         """A task that a worker holds."""
@@ -96,9 +107,7 @@ def claimed_task(connection: Connection, *, agent: str, tenant: str, **fields: o
     given = {"input": "Where is my money?", **fields}
     envelope = build_envelope(agent=agent, tenant=tenant, **given)
     tasks.accept(connection, envelope, traceparent=None)
-    lease = timedelta(minutes=5)
-    holder = Holder(worker="w1", presence=1, lease=lease, silence=lease)
-    held = claims.claim(connection, envelope.id, holder)
+    held = claims.claim(connection, envelope.id, HOLDER)
     assert held is not None
     return held
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from fleet_contracts.envelope import TaskEnvelope, parse_envelope
-from fleet_contracts.errors import Conflict, InvalidInput, UnknownReview
+from fleet_contracts.errors import AlreadyDecided, InvalidInput, UnknownReview
 from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
 from fleet_workers.store import outbox, reviews, sessions
 from fleet_workers.store.outbox import Letter
@@ -55,7 +55,7 @@ def decide(
 
     Raises:
         UnknownReview: There is no such item in this tenant.
-        Conflict: It is decided or closed already; the text says by whom.
+        AlreadyDecided: It is decided or closed; the text says by whom.
         InvalidInput: The ruling does not fit the item, or lacks its text.
     """
     item = reviews.lock(connection, review_id, tenant=tenant)
@@ -63,7 +63,7 @@ def decide(
         raise UnknownReview(f"No review {review_id} is known here.")
     if item.state != "waiting":
         by = f" by {item.decided_by}" if item.decided_by else ""
-        raise Conflict(f"The review is {item.state} already{by}: load it anew to see how.")
+        raise AlreadyDecided(f"The review is {item.state} already{by}: load it anew to see how.")
     _check(item, ruling, text)
     decision = {"ruling": str(ruling), "text": text}
     item = reviews.record_decision(connection, item.id, decision, decided_by=decided_by)

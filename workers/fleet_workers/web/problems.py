@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from fleet_contracts.errors import (
+    AlreadyDecided,
     Conflict,
     FleetError,
     InvalidEnvelope,
@@ -77,6 +78,7 @@ _FORMS: Mapping[type[FleetError], _Form] = {
     BeingTaken: _Form(status=HTTPStatus.CONFLICT, title="The same task is being taken"),
     NotOpen: _Form(status=HTTPStatus.CONFLICT, title="The task has ended"),
     BodyTooLarge: _Form(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, title="Too large"),
+    AlreadyDecided: _Form(status=HTTPStatus.CONFLICT, title="The review is decided"),
     Conflict: _Form(status=HTTPStatus.UNPROCESSABLE_ENTITY, title="Used before for something else"),
     UnknownAgent: _Form(status=HTTPStatus.UNPROCESSABLE_ENTITY, title="No such agent"),
     UnknownTenant: _Form(status=HTTPStatus.UNPROCESSABLE_ENTITY, title="No such tenant"),

@@ -17,7 +17,7 @@ from fleet_workers.web.problems import documented
 from fleet_workers.web.resources import Resources, WebResources
 
 router = APIRouter(prefix="/v1/reviews", tags=["reviews"])
-_DECIDABLE = documented(HTTPStatus.NOT_FOUND)
+_DECIDABLE = documented(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 Words = Annotated[str, StringConstraints(min_length=1, max_length=20_000, strip_whitespace=True)]
 
 
