@@ -1,4 +1,8 @@
-"""Worker processes of bare Celery, with as many slots as the fleet's, and their queue."""
+"""Worker processes of bare Celery, with as many slots as the fleet's, and their queue.
+
+Nothing is published with confirms here: the fleet's task events are not confirmed either, and
+Celery 5.7 would read one connection from two threads and hang, were they.
+"""
 
 import os
 import subprocess
@@ -7,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from bench.bare_celery import QUEUE, app
+from bench.drain import reach
 from bench.fleet_run import TESTS
 from support.stacks import Stack
 
@@ -46,28 +51,19 @@ def bare_workers(
 
 
 @contextmanager
-def bare_queue(stack: Stack) -> Iterator[None]:
-    """A queue for them, empty, that goes with the block.
-
-    This side alone confirms what it publishes. A worker whose task events were confirmed would
-    hang: Celery 5.7 then reads one connection from two threads.
-    """
+def bare_queue(stack: Stack, name: str, every: Sequence[Sequence[object]]) -> Iterator[None]:
+    """A queue for them with one task for each of the argument lists; it goes with the block."""
     app.conf.broker_url = stack.broker_url
-    app.conf.broker_transport_options = {"confirm_publish": True}
-    with app.connection() as connection:
+    with app.connection() as connection, app.amqp.Producer(connection) as producer:
         queue = app.amqp.queues[QUEUE](connection.default_channel)
         queue.declare()
         try:
+            for arguments in every:
+                app.send_task(name, arguments, producer=producer)
+            reach(lambda: waiting() == len(every))
             yield
         finally:
             queue.delete()
-
-
-def send(name: str, every: Sequence[Sequence[object]]) -> None:
-    """Put one task on the queue for each of the argument lists."""
-    with app.connection() as connection, app.amqp.Producer(connection) as producer:
-        for arguments in every:
-            app.send_task(name, arguments, producer=producer)
 
 
 def waiting() -> int:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.bare_celery import ASK
-from bench.bare_run import bare_queue, bare_workers, send, waiting
+from bench.bare_run import bare_queue, bare_workers, waiting
 from bench.drain import Drain, measure_drain, reach
 from bench.figures import Figure, Said
 from bench.fleet_run import AGENT, AGENTS, TEXT, bench_fleet, fill_queue
@@ -19,7 +19,7 @@ from fleet_workers.controller.conversation import build_messages, build_tools
 from fleet_workers.controller.situation import Situation
 from support.stacks import open_stack
 
-_TASKS = 1500
+_TASKS = 1000
 _DELAY_SECONDS = 0.5
 _SLOTS = 100  # so that no side can do more than 200 tasks/s
 
@@ -47,8 +47,8 @@ def _drain_fleet(model_url: str) -> Drain:
 
 
 def _drain_celery(model_url: str) -> Drain:
-    with open_stack("rabbitmq") as stack, bare_queue(stack):
-        send(ASK, [_question()] * _TASKS)
+    every = [_question()] * _TASKS
+    with open_stack("rabbitmq") as stack, bare_queue(stack, ASK, every):
         address = {"OPENAI_BASE_URL": f"{model_url}/v1"}
         with bare_workers(stack, workers=1, slots=_SLOTS, **address) as pids:
             clock = ProcessorClock(pids, None)

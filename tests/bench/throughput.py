@@ -10,7 +10,7 @@ from bench.drain_fleet import drain_fleet
 from bench.figures import Figure, Remark, Said
 
 _SLOTS = 100  # a process, on all sides
-_TASKS = {"fleet": 2000, "bare_celery": 3000, "dbos": 2000}
+_TASKS = {"fleet": 2500, "bare_celery": 6000, "dbos": 2000}  # some seconds of work for each
 _PROCESSES = (1, 2)
 _SIDES: dict[str, Callable[..., Drain]] = {
     "fleet": drain_fleet,
