@@ -146,8 +146,8 @@ def test_a_task_that_the_store_knows_is_left_to_it(
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("{", "invalid_envelope"),
-        (json.dumps([[{"tenant": "acme"}], {}, {}]), "invalid_envelope"),
+        ("{", "delivery_limit"),
+        (json.dumps([[{"tenant": "acme"}], {}, {}]), "delivery_limit"),
         (task(tenant="nobody").to_json(), "unknown_tenant"),
         (task(agent="nobody").to_json(), "unknown_agent"),
     ],

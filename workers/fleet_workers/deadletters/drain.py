@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from fleet_contracts.codec import TRACE_HEADER
 from fleet_contracts.envelope import AUTO_AGENT
-from fleet_contracts.errors import InvalidInput, UnknownTenant
+from fleet_contracts.errors import InvalidEnvelope, InvalidInput, UnknownTenant
 from fleet_contracts.topology import dead_address
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.deadletters.message import read_message
@@ -20,6 +20,9 @@ from fleet_workers.store.engine import store_errors
 from fleet_workers.store.outbox import Letter
 
 log = structlog.get_logger()
+
+UNREADABLE = "delivery_limit"
+"""Reason of a message that RabbitMQ gave up and nobody can read."""
 
 _CONNECT_SECONDS = 2.0  # a broker that hangs must not keep the janitor from its other chores
 _MESSAGES_A_ROUND = 200  # a queue; then other chores have their turn
@@ -127,7 +130,7 @@ class DeadQueueDrain:
         with store_errors(), self._engine.begin() as connection:
             dead_letters.add(
                 connection,
-                reason=error.code,
+                reason=UNREADABLE if isinstance(error, InvalidEnvelope) else error.code,
                 error=f"RabbitMQ gave this message up ({reason}, {times} times). {error}",
                 body=body.decode("utf-8", "replace"),
                 queue=queue,
