@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -145,6 +145,10 @@ class Graveyard:
                 update(tables.tasks).where(tables.tasks.c.id == task_id).values(**values)
             )
 
+    def lose_task(self, task_id: UUID | None) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(delete(tables.tasks).where(tables.tasks.c.id == task_id))
+
     def forget_tenant(self, name: str) -> None:
         with self.engine.begin() as connection:
             connection.execute(delete(tables.tenants).where(tables.tenants.c.name == name))
@@ -154,7 +158,3 @@ class Graveyard:
             return connection.execute(
                 select(func.count()).select_from(metadata.tables[table])
             ).scalar_one()
-
-    def now(self) -> datetime:
-        with self.engine.begin() as connection:
-            return connection.execute(select(func.now())).scalar_one()

@@ -112,6 +112,14 @@ def test_a_message_that_can_be_read_now_becomes_a_task(graveyard: Graveyard) -> 
         assert graveyard.read(letter).settled_as == "replayed"
 
 
+def test_a_letter_whose_task_is_gone_from_the_store_makes_it_anew(graveyard: Graveyard) -> None:
+    letter = graveyard.dead()
+    graveyard.lose_task(letter.task_id)
+    done = graveyard.replay(letter)
+    assert done.task_id == letter.task_id
+    assert graveyard.task(letter.task_id).state == "queued"
+
+
 @pytest.mark.parametrize("body", ["{", "7", "[]", "[[]]", '[["x"], {}]', '{"tenant": "acme"}'])
 def test_a_message_that_still_cannot_be_read_is_kept(graveyard: Graveyard, body: str) -> None:
     letter = graveyard.letter(reason="invalid_envelope", error="Not a task.", body=body)

@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from fleet_workers.deadletters.trial import Trial
     from fleet_workers.wiring import Core
 
+_Ids = Annotated[list[UUID] | None, typer.Argument(help="Dead letters, replayed at once.")]
+
 _LOOK_EVERY_SECONDS = 0.2
 _LEFT_ALONE_SECONDS = 3.0  # a janitor takes a due letter within a second
 _INTERRUPTED = 130  # as a shell has it for SIGINT
 
 
 def replay_dead_letters(
-    letter_ids: Annotated[
-        list[UUID] | None, typer.Argument(help="Ids of dead letters, replayed at once.")
-    ] = None,
+    letter_ids: _Ids = None,
     *,
     agent: Agent = None,
     tenant: Tenant = None,
@@ -59,8 +59,7 @@ def replay_dead_letters(
 ) -> None:
     """Queue dead tasks again, with their journals: nothing that was done is done again.
 
-    With options instead of ids it is a job that keeps its rate. Interrupt it as you like: the same
-    command, or --resume, follows it again.
+    With options instead of ids it is a job at a rate; the same command, or --resume, follows it.
     """
     from fleet_workers.deadletters.trial import Trial
     from fleet_workers.wiring import open_core

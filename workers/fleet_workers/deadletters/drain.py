@@ -1,11 +1,11 @@
 """Takes into the store what RabbitMQ gave up, so that nothing lies where nobody looks."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pika
 import structlog
-from pika.exceptions import AMQPError, ChannelClosedByBroker
+from pika.exceptions import AMQPError
 from sqlalchemy import Connection, Engine
 
 from fleet_contracts.codec import TRACE_HEADER
@@ -14,7 +14,7 @@ from fleet_contracts.errors import InvalidEnvelope, InvalidInput, UnknownTenant
 from fleet_contracts.topology import dead_address
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.deadletters.message import read_message
-from fleet_workers.deadletters.rabbitmq import NOT_FOUND, connect, death_of, is_rabbitmq
+from fleet_workers.deadletters.rabbitmq import connect, count_ready, death_of, is_rabbitmq
 from fleet_workers.store import accounts, dead_letters, outbox, revival
 from fleet_workers.store.engine import store_errors
 from fleet_workers.store.outbox import Letter
@@ -26,7 +26,6 @@ UNREADABLE = "delivery_limit"
 
 _CONNECT_SECONDS = 2.0  # a broker that hangs must not keep the janitor from its other chores
 _MESSAGES_A_ROUND = 200  # a queue; then other chores have their turn
-_Message = tuple[Any, Any, bytes]
 
 
 class DeadQueueDrain:
@@ -83,17 +82,21 @@ class DeadQueueDrain:
                 log.info("drain.not_closed", error=repr(error))
 
     def _drain_queue(self, queue: str) -> int:
+        connection = self._open()
+        waiting = count_ready(connection, queue)
+        if not waiting:
+            return 0
+        # Giving a message back counts as a delivery, and brokers drop what comes too often.
+        with store_errors(), self._engine.connect():
+            channel = connection.channel()
         taken = 0
-        channel = self._open().channel()
-        try:
-            for method, properties, body in _messages(channel, queue):
-                self._take_in(queue, properties.headers or {}, body)
-                channel.basic_ack(method.delivery_tag)
-                taken += 1
-        except ChannelClosedByBroker as error:
-            if error.reply_code != NOT_FOUND:
-                raise
-            return taken  # no worker has served this agent yet
+        while taken < min(waiting, _MESSAGES_A_ROUND):
+            method, properties, body = channel.basic_get(queue)
+            if method is None:
+                break
+            self._take_in(queue, properties.headers or {}, body)
+            channel.basic_ack(method.delivery_tag)
+            taken += 1
         channel.close()
         return taken
 
@@ -137,11 +140,3 @@ class DeadQueueDrain:
                 traceparent=headers.get(TRACE_HEADER),
             )
         log.warning("message.dead", reason=error.code, error=str(error), queue=queue)
-
-
-def _messages(channel: Any, queue: str) -> Iterator[_Message]:
-    for _ in range(_MESSAGES_A_ROUND):
-        method, properties, body = channel.basic_get(queue)
-        if method is None:
-            return
-        yield method, properties, body

@@ -10,7 +10,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from fleet_contracts.errors import Unavailable
 
-NOT_FOUND = 404
+_NOT_FOUND = 404
 _PATIENCE_SECONDS = 10.0  # of a person who asked
 
 
@@ -68,7 +68,7 @@ def count_ready(connection: pika.BlockingConnection, queue: str) -> int | None:
     try:
         declared = channel.queue_declare(queue, passive=True)
     except ChannelClosedByBroker as error:
-        if error.reply_code != NOT_FOUND:
+        if error.reply_code != _NOT_FOUND:
             raise
         return None
     ready = int(declared.method.message_count)
