@@ -3,11 +3,14 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from bench.figures import Figure, Said, spread
+from bench.figures import Figure, Remark, Said, percentile, spread
 from bench.finished_tasks import add_finished_tasks
 from bench.fleet_run import AGENT, AGENTS, TEXT, asked_at
 from bench.instant_model import use_instant_model
@@ -16,92 +19,119 @@ from fleet_contracts.topology import agent_address
 from fleet_workers.janitor.sweep import Sweeper
 from fleet_workers.settings import Settings
 from fleet_workers.telemetry.logs import configure_logs
-from fleet_workers.wiring import open_core, open_worker
+from fleet_workers.wiring import WorkerParts, open_core, open_worker
 from support.stacks import Stack, open_stack
 
 _FEW = 10_000
 _MANY = int(os.environ.get("ROWS", "2000000"))
-_CYCLES = 250  # with a session, and as many without
-_WARM_UP = 30
-_SWEEPS = 20
+_ROUNDS = {"task": 25, "session_task": 8, "sweep": 25}
+_TASKS = 10  # a round and side: what else the machine does meets both sides alike
+_STATISTICS_SECONDS = 1.5  # PostgreSQL publishes a session's counts within a second of its end
+
+
+@dataclass(kw_only=True)
+class Side:
+    """A store with finished tasks, a worker's parts on it, and what was timed, in seconds."""
+
+    name: str
+    stack: Stack
+    parts: WorkerParts
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+
+    def take_tasks(self, kind: str) -> None:
+        """Take some tasks from their message to their end."""
+        for number in range(_TASKS):
+            envelope = build_envelope(
+                tenant="acme",
+                agent=AGENT,
+                input=f"{TEXT} {number}",
+                session_id=f"session {number}" if kind == "session_task" else None,
+            )
+            begun_at = time.time()
+            deliver = partial(self.parts.executor.deliver, envelope.to_dict())
+            self._time(kind, partial(deliver, queue=agent_address(AGENT), traceparent=None))
+            first = asked_at(self.stack, envelope.id) - begun_at
+            self._note(f"{kind}_to_first_step", first)
+
+    def sweep(self) -> None:
+        """Let the janitor look at everything once."""
+        core = self.parts.core
+        sweeper = Sweeper(core.engine, core.postman)
+        self._time("sweep", sweeper.sweep)
+        self._time("search_for_forgotten", sweeper.wake_forgotten)
+
+    def pages(self) -> int:
+        """Pages of the tasks' table and its indexes that were looked at so far."""
+        self.parts.core.engine.dispose()
+        time.sleep(_STATISTICS_SECONDS)
+        query = text("""
+            SELECT heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read
+            FROM pg_statio_user_tables WHERE relname = 'tasks'
+        """)
+        with self.stack.engine.begin() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def _time(self, what: str, work: Callable[[], object]) -> None:
+        begun = time.perf_counter()
+        work()
+        self._note(what, time.perf_counter() - begun)
+
+    def _note(self, what: str, seconds: float) -> None:
+        self.seconds.setdefault(what, []).append(seconds)
 
 
 def measure() -> Iterator[Said]:
-    """Take tasks from message to end beside few finished tasks, then beside many."""
+    """Do the same work on both sides in turn, and compare."""
     use_instant_model()
     configure_logs("WARNING", "json")
+    with _side(_FEW) as few, _side(_MANY) as many:
+        yield Remark(text=f"claim: {_FEW:,} and {_MANY:,} finished tasks, in turn")
+        sides = (few, many)
+        for kind in ("task", "session_task"):
+            yield from _take_in_turn(sides, kind)
+        for _ in range(_ROUNDS["sweep"]):
+            for side in sides:
+                side.sweep()
+        for what in few.seconds:
+            yield from _compare(sides, what)
+
+
+def _take_in_turn(sides: tuple[Side, Side], kind: str) -> Iterator[Figure]:
+    for side in sides:
+        side.take_tasks(kind)  # the first ones open connections
+        for what in (kind, f"{kind}_to_first_step"):
+            side.seconds[what].clear()
+    before = [side.pages() for side in sides]
+    for _ in range(_ROUNDS[kind]):
+        for side in sides:
+            side.take_tasks(kind)
+    for side, pages in zip(sides, before, strict=True):
+        each = (side.pages() - pages) / (_ROUNDS[kind] * _TASKS)
+        yield Figure(name=f"claim.{side.name}.{kind}_pages", value=each, unit="pages/task")
+
+
+def _compare(sides: tuple[Side, Side], what: str) -> Iterator[Figure]:
+    for side in sides:
+        shares = (0.5, 0.99) if what == "task" else (0.5,)
+        yield from spread(f"claim.{side.name}.{what}", side.seconds[what], *shares)
+    few, many = (percentile(side.seconds[what], 0.5) for side in sides)
+    yield Figure(name=f"claim.ratio.{what}_p50", value=many / few, unit="many/few")
+
+
+@contextmanager
+def _side(rows: int) -> Iterator[Side]:
     with open_stack("rabbitmq") as stack:
-        first: dict[str, float] = {}
-        for rows, added in ((_FEW, _FEW), (_MANY, _MANY - _FEW)):
-            add_finished_tasks(stack.engine, added, after=rows - added)
-            for figure in _beside(stack, f"claim.{rows}_rows"):
-                yield figure
-                what = figure.name.rpartition(".")[2]
-                if what in first:
-                    name, ratio = f"claim.ratio.{what}", figure.value / first[what]
-                    yield Figure(name=name, value=ratio, unit=f"{_MANY}/{_FEW} rows")
-                first.setdefault(what, figure.value)
-
-
-def _beside(stack: Stack, name: str) -> Iterator[Figure]:
-    settings = Settings(
-        store_url=stack.store_url,
-        broker_url=stack.broker_url,
-        redis_url=stack.redis_url,
-        agents_path=(AGENTS,),
-        model_small="instant",
-        openai_api_key=SecretStr("any"),
-    )
-    with open_core(settings, application="bench", ping=False) as core:
-        with open_worker(core) as parts:
-            for session, kind in ((False, "task"), (True, "session_task")):
-                _cycle(stack, parts.executor.deliver, _WARM_UP, session=session)
-                touched = _pages(stack)
-                first, whole = _cycle(stack, parts.executor.deliver, _CYCLES, session=session)
-                core.engine.dispose()  # sessions that end tell the server their counts
-                time.sleep(1)
-                pages = (_pages(stack) - touched) / _CYCLES
-                yield from spread(f"{name}.{kind}_to_first_step", first, 0.5)
-                yield from spread(f"{name}.{kind}", whole, 0.5, 0.99)
-                yield Figure(name=f"{name}.{kind}_pages", value=pages, unit="pages/task")
-        sweeper = Sweeper(core.engine, core.postman)
-        yield from spread(f"{name}.sweep", _time(sweeper.sweep), 0.5)
-        yield from spread(f"{name}.search_for_forgotten", _time(sweeper.wake_forgotten), 0.5)
-
-
-def _cycle(
-    stack: Stack, deliver: Callable[..., None], count: int, *, session: bool
-) -> tuple[list[float], list[float]]:
-    """Seconds from a message to its first step, and to the end of its task."""
-    first, whole = [], []
-    for number in range(count):
-        envelope = build_envelope(
-            tenant="acme",
-            agent=AGENT,
-            input=f"{TEXT} {number}",
-            session_id=f"session {number % 10}" if session else None,
+        add_finished_tasks(stack.engine, rows)
+        settings = Settings(
+            store_url=stack.store_url,
+            broker_url=stack.broker_url,
+            redis_url=stack.redis_url,
+            agents_path=(AGENTS,),
+            model_small="instant",
+            openai_api_key=SecretStr("any"),
         )
-        begun, clock = time.time(), time.perf_counter()
-        deliver(envelope.to_dict(), queue=agent_address(AGENT), traceparent=None)
-        whole.append(time.perf_counter() - clock)
-        first.append(asked_at(stack, envelope.id) - begun)
-    return first, whole
-
-
-def _pages(stack: Stack) -> int:
-    """Pages of the table and its indexes that were looked at so far."""
-    query = text("""
-        SELECT heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read
-        FROM pg_statio_user_tables WHERE relname = 'tasks'
-    """)
-    with stack.engine.begin() as connection:
-        return int(connection.execute(query).scalar_one())
-
-
-def _time(work: Callable[[], int]) -> list[float]:
-    seconds = []
-    for _ in range(_SWEEPS):
-        begun = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - begun)
-    return seconds
+        with (
+            open_core(settings, application="bench", ping=False) as core,
+            open_worker(core) as parts,
+        ):
+            yield Side(name="few" if rows == _FEW else "many", stack=stack, parts=parts)

@@ -32,12 +32,12 @@ FROM (
 """)
 
 
-def add_finished_tasks(engine: Engine, count: int, *, after: int) -> None:
-    """Add tasks number `after` + 1 and on, then tidy up as autovacuum does in time."""
+def add_finished_tasks(engine: Engine, count: int) -> None:
+    """Add tasks, then tidy up as autovacuum does in time."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))
-        for first in range(after + 1, after + count + 1, _BATCH):
-            last = min(first + _BATCH - 1, after + count)
+        for first in range(1, count + 1, _BATCH):
+            last = min(first + _BATCH - 1, count)
             connection.execute(_ADD, {"first": first, "last": last})
         connection.execute(text("VACUUM (ANALYZE) tasks"))
         # Written back now, so that it is not done while tasks are timed.
