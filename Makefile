@@ -1,6 +1,6 @@
 # Everything is done with relative paths, so that the folder's own path may contain spaces.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types bench clean lock
+.PHONY: help setup run test check lint types bench chaos clean lock
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
@@ -29,6 +29,9 @@ types: setup ## mypy
 
 bench: setup ## measure; prints one figure a line
 	@.venv/bin/python tests/bench $${ONLY:-}
+
+chaos: setup ## kill workers and servers while tasks are at work; KILLS=200
+	@.venv/bin/python tests/chaos
 
 clean: ## remove environment, data, logs and caches
 	@deploy/clean.sh

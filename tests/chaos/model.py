@@ -1,12 +1,16 @@
-"""A model that words every repeated request anew, and counts what was asked of it more than once."""
+"""A model that words each repeated request anew, and counts what it was asked more than once."""
 
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
-from chaos.scenarios import reply_for, turn_of
+from sqlalchemy.exc import SQLAlchemyError
+
+from chaos.marks import Read
+from chaos.scenarios import reply_for, task_id_of, turn_of
 from fleet_contracts.errors import PermanentError
 from fleet_workers.models.messages import ChatRequest
 from fleet_workers.testing.replies import Reply
@@ -20,7 +24,7 @@ class RepeatedCalls:
     """Model calls beyond the first for one point of a conversation.
 
     `answered` had been answered to a worker that then died or was overtaken, `cut_off` were under
-    way when their worker died, `recorded` were in the store and must not have been asked again.
+    way when their worker died, `recorded` stood in the store and must not have been made again.
     """
 
     answered: int
@@ -34,7 +38,7 @@ class RewordingModel:
     Asking it again after a committed write would so do the write again under a new key.
     """
 
-    def __init__(self, plans_recorded: Callable[[str], int]) -> None:
+    def __init__(self, plans_recorded: Callable[[UUID], int]) -> None:
         self._plans_recorded = plans_recorded
         self._asked: dict[Turn, list[float]] = defaultdict(list)
         self._recorded: list[Turn] = []
@@ -48,20 +52,40 @@ class RewordingModel:
         with self._lock:
             before = len(self._asked[turn])
             self._asked[turn].append(time.time())
-        if before and self._plans_recorded(turn[0]) > replies:
+        if before and self._is_recorded(turn):
             with self._lock:
                 self._recorded.append(turn)
         return reply_for(tags, replies, before), replies
 
-    def repeated(self, reads: Sequence[tuple[str, int, float]]) -> RepeatedCalls:
-        """Sort the repeated calls by whether a worker had read the reply before."""
+    def _is_recorded(self, turn: Turn) -> bool:
+        try:
+            return self._plans_recorded(task_id_of(turn[0])) > turn[1]
+        except SQLAlchemyError:  # the store is restarted on purpose
+            return False
+
+    def repeated(
+        self, reads: Sequence[Read], *, cut_on_purpose: Container[str], late: Container[Turn]
+    ) -> RepeatedCalls:
+        """Sort the repeated calls by whether a worker had read the reply before.
+
+        `cut_on_purpose` holds the tasks whose worker was killed between reading a reply and
+        recording it: one of their calls counts as cut off. `late` holds what a revived worker
+        read: its call may have been under way all the time that it was stalled.
+        """
         first_read: dict[Turn, float] = {}
-        for ref, replies, at in reads:
-            first_read[ref, replies] = min(at, first_read.get((ref, replies), at))
+        for read in reads:
+            turn = (read.ref, read.replies)
+            first_read[turn] = min(read.at, first_read.get(turn, read.at))
         answered = cut_off = 0
         with self._lock:
             for turn, times in self._asked.items():
                 after = sum(at > first_read.get(turn, time.time()) for at in times[1:])
+                if after and turn[0] in cut_on_purpose:
+                    after -= 1
                 answered += after
                 cut_off += len(times) - 1 - after
-            return RepeatedCalls(answered=answered, cut_off=cut_off, recorded=tuple(self._recorded))
+            return RepeatedCalls(
+                answered=answered,
+                cut_off=cut_off,
+                recorded=tuple(turn for turn in self._recorded if turn not in late),
+            )

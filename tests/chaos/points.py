@@ -7,14 +7,13 @@ import functools
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import httpx2
 
+from chaos.marks import Marks
 from chaos.scenarios import read_tags, turn_of
 from fleet_workers.controller.execution import Executor
 from fleet_workers.controller.settlement import Settlement
@@ -24,8 +23,12 @@ from fleet_workers.store.leases import LeaseKeeper
 from fleet_workers.tools import Tool
 from fleet_workers.tools.runtime import ToolRuntime
 
+MARKS_VARIABLE = "CHAOS_MARKS"
+RESUMED = "resumed_"
+"""Before a point's name: only once a person has decided the task's review."""
+
 Arguments = tuple[Any, ...]
-_UNDER_WAY_SECONDS = 0.02  # the scripted model takes 0.05 s for a reply
+_UNDER_WAY_SECONDS = 0.02  # the model takes 0.05 s for a reply
 
 
 def _always(_arguments: Arguments) -> bool:
@@ -42,9 +45,8 @@ def _is_post(arguments: Arguments) -> bool:
     return request.method == "POST" and not request.url.path.endswith("/chat/completions")
 
 
-def _is_plan(arguments: Arguments) -> bool:
-    journal, number = arguments[:2]
-    return bool(journal.steps()[number].kind is StepKind.PLAN)
+def _is_call(arguments: Arguments) -> bool:
+    return bool(arguments[1] is StepKind.TOOL)
 
 
 def _is_written_step(arguments: Arguments) -> bool:
@@ -67,7 +69,8 @@ POINTS: Mapping[str, Point] = {
     "before_claim": Point(owner=Executor, function="deliver", moment="before"),
     "after_claim": Point(owner=LeaseKeeper, function="hold", moment="after"),
     "during_model_call": Point(owner=Gateway, function="complete", moment="during"),
-    "after_plan": Point(owner=StoredJournal, function="finish", moment="after", applies=_is_plan),
+    "after_model_call": Point(owner=Gateway, function="complete", moment="after"),
+    "after_plan": Point(owner=StoredJournal, function="begin", moment="after", applies=_is_call),
     "before_effect": Point(owner=ToolRuntime, function="call", moment="before", applies=_is_write),
     "during_effect": Point(owner=httpx2.Client, function="send", moment="after", applies=_is_post),
     "after_effect": Point(owner=ToolRuntime, function="call", moment="after", applies=_is_write),
@@ -78,46 +81,10 @@ POINTS: Mapping[str, Point] = {
 }
 """In the order of a task's life. What each means is told in docs/howto."""
 
-
-class Marks:
-    """Files that say what was done to whom; made by workers, counted by the harness."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def make(self, kind: str, ref: str, point: str) -> bool:
-        """Make a mark; false where it stands already."""
-        try:
-            descriptor = os.open(
-                self._folder / f"{kind}.{ref}.{point}", os.O_CREAT | os.O_EXCL | os.O_WRONLY
-            )
-        except FileExistsError:
-            return False
-        os.write(descriptor, f"{os.getpid()} {time.time()}".encode())
-        os.close(descriptor)
-        return True
-
-    def exists(self, kind: str, ref: str, point: str) -> bool:
-        return (self._folder / f"{kind}.{ref}.{point}").exists()
-
-    def all(self, kind: str) -> list[tuple[str, str]]:
-        """Reference and point of every mark of a kind."""
-        return [
-            (parts[1], parts[2])
-            for path in self._folder.iterdir()
-            if (parts := path.name.split("."))[0] == kind
-        ]
-
-    def note_read(self, ref: str, replies: int) -> None:
-        """Say that a worker has read the model's reply to this point of a conversation."""
-        with (self._folder / "reads.log").open("a") as log:
-            log.write(f"{ref} {replies} {time.time()}\n")
-
-    def reads(self) -> list[tuple[str, int, float]]:
-        path = self._folder / "reads.log"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [(ref, int(replies), float(at)) for ref, replies, at in map(str.split, lines)]
+RESUMED_POINTS = tuple(
+    RESUMED + name for name in ("after_claim", "before_effect", "during_effect", "after_effect")
+)
+STALL_POINTS = ("after_claim", "during_model_call", "before_effect", "during_effect", "after_step")
 
 
 class Doom:
@@ -127,41 +94,50 @@ class Doom:
         self._marks = marks
         self._at_work = threading.local()
 
-    def begin(self, payload: object) -> None:
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The tags of the task that this thread works on; empty between tasks."""
+        return getattr(self._at_work, "tags", {})
+
+    def begin(self, text: str) -> None:
         """Note the task that this thread works on now."""
-        text = payload.get("input", "") if isinstance(payload, dict) else ""
         self._at_work.tags = read_tags(text)
 
     def reach(self, point: str) -> None:
-        """Die here, once, if the task says so."""
-        self.strike(getattr(self._at_work, "tags", {}), point)
+        """Die here, once, if the task says so; a poison task as often as it comes here."""
+        self._strike(self.tags, point)
 
     def reach_soon(self, point: str) -> None:
         """Die in a moment, while what follows is under way."""
-        tags = getattr(self._at_work, "tags", {})
-        if self._is_due(tags, point):
-            threading.Timer(_UNDER_WAY_SECONDS, self.strike, (tags, point)).start()
+        tags = self.tags
+        if tags:
+            threading.Timer(_UNDER_WAY_SECONDS, self._strike, (tags, point)).start()
 
-    def strike(self, tags: Mapping[str, str], point: str) -> None:
-        if self._is_due(tags, point) and self._marks.make("kill", tags["task"], point):
-            os.kill(os.getpid(), signal.SIGKILL)
-        if tags.get("stall") == point and self._marks.make("stall", tags["task"], point):
+    def _strike(self, tags: Mapping[str, str], point: str) -> None:
+        ref, kill = tags.get("task", ""), tags.get("kill", "")
+        resumed = kill == RESUMED + point and self._marks.exists("decided", ref, "review")
+        if (kill == point or resumed) and self._marks.make("kill", ref, kill):
+            self._die()
+        if tags.get("poison") == point:
+            self._marks.make("poison", ref, f"{point}-{os.getpid()}")
+            self._die()
+        # A process for one task leads no session, and nobody would let it go on.
+        stalls = tags.get("stall") == point and os.getsid(0) == os.getpid()
+        if stalls and self._marks.make("stall", ref, point):
             os.kill(os.getpid(), signal.SIGSTOP)
 
-    def _is_due(self, tags: Mapping[str, str], point: str) -> bool:
-        named = tags.get("kill", "").split(",")
-        if point in named:
-            return not self._marks.exists("kill", tags["task"], point)
-        return f"resumed_{point}" in named and self._is_resumed(tags, point)
-
-    def _is_resumed(self, tags: Mapping[str, str], point: str) -> bool:
-        decided = self._marks.exists("decided", tags["task"], "review")
-        return decided and not self._marks.exists("kill", tags["task"], point)
+    def _die(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def install(marks: Marks) -> None:
-    """Wrap the functions of all points. Call it once, in the process that shall die."""
+    """Wrap the functions of all points. Call it once, in the process that shall die.
+
+    What is noted is wrapped first: a reply counts as read where the worker dies right after it.
+    """
     doom = Doom(marks)
+    _note_reads(marks, doom)
+    _note_asks(marks, doom)
     for owner, function in {(point.owner, point.function) for point in POINTS.values()}:
         here = {
             name: point
@@ -170,7 +146,6 @@ def install(marks: Marks) -> None:
         }
         _wrap(owner, function, here, doom)
     _note_work(doom)
-    _note_reads(marks)
 
 
 def _wrap(owner: type, function: str, here: Mapping[str, Point], doom: Doom) -> None:
@@ -198,25 +173,42 @@ def _wrap(owner: type, function: str, here: Mapping[str, Point], doom: Doom) -> 
 
 
 def _note_work(doom: Doom) -> None:
-    deliver = Executor.deliver
+    """A worker enters by `deliver`, a process for one task by `work`."""
+    deliver, work = Executor.deliver, Executor.work
 
     @functools.wraps(deliver)
-    def noted(self: Executor, payload: object, **options: Any) -> None:
-        doom.begin(payload)
+    def delivered(self: Executor, payload: object, **options: Any) -> None:
+        doom.begin(str(payload.get("input", "")) if isinstance(payload, dict) else "")
         deliver(self, payload, **options)
 
-    Executor.deliver = noted  # type: ignore[method-assign]
+    @functools.wraps(work)
+    def worked(self: Executor, claim: Any, envelope: Any, **options: Any) -> None:
+        doom.begin(envelope.input)
+        work(self, claim, envelope, **options)
+
+    Executor.deliver, Executor.work = delivered, worked  # type: ignore[method-assign]
 
 
-def _note_reads(marks: Marks) -> None:
+def _note_reads(marks: Marks, doom: Doom) -> None:
     complete = Gateway.complete
 
     @functools.wraps(complete)
     def noted(self: Gateway, request: Any) -> Any:
         reply = complete(self, request)
-        tags, replies = turn_of(request.messages)
-        if "task" in tags:
-            marks.note_read(tags["task"], replies)
+        if "task" in doom.tags:
+            marks.note_read(doom.tags["task"], turn_of(request.messages)[1])
         return reply
 
     Gateway.complete = noted  # type: ignore[method-assign]
+
+
+def _note_asks(marks: Marks, doom: Doom) -> None:
+    send = httpx2.Client.send
+
+    @functools.wraps(send)
+    def noted(self: httpx2.Client, request: httpx2.Request, **options: Any) -> Any:
+        if _is_post((self, request)) and "task" in doom.tags:
+            marks.note_ask(doom.tags["task"])
+        return send(self, request, **options)
+
+    httpx2.Client.send = noted  # type: ignore[method-assign]

@@ -1,20 +1,18 @@
-"""Keeps a number of workers alive: each that dies is forked anew at once."""
+"""Keeps a number of workers alive: each that dies is started anew at once."""
 
 import contextlib
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_ZYGOTE = Path(__file__).with_name("zygote.py")
-_READY_SECONDS = 60.0
+from chaos.nursery import Nursery, wait_until
+
+_CLI = "fleet_workers.cli"
+_NAME = "worker_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,126 +24,90 @@ class Death:
 
 
 class WorkerPool:
-    """Workers of one stack, forked from one zygote. `on_death` hears of each kill at once."""
+    """Workers of one stack. `on_death` hears of each kill at once, in the nursery's thread."""
 
     def __init__(
         self,
+        nursery: Nursery,
         *,
         folder: Path,
         environment: Mapping[str, str],
-        agents: tuple[str, ...],
+        agents: Sequence[str],
         slots: int,
         on_death: Callable[[Death], None],
     ) -> None:
+        self._nursery = nursery
         self._folder = folder
         self._environment = environment
-        self._agents = agents
-        self._slots = slots
+        self._words = ("worker", *agents, "--slots", str(slots))
         self._on_death = on_death
         self._ordered = 0
         self._alive: set[int] = set()
         self._stopped: dict[int, float] = {}
-        self._failures: list[str] = []
-        self._closing = False
+        self._self_ended: list[str] = []
+        self._closed = False
         self._lock = threading.Lock()
-        with (folder / "zygote.log").open("ab") as errors:
-            self._zygote = subprocess.Popen(
-                (sys.executable, str(_ZYGOTE)),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-            )
-        self._reader = threading.Thread(target=self._read, name="zygote", daemon=True)
-        self._reader.start()
+        nursery.listen(self._note)
 
     def start(self, count: int) -> None:
         """Start workers and wait until they consume."""
         names = [self._order() for _ in range(count)]
-        deadline = time.monotonic() + _READY_SECONDS
-        while not all((self._folder / f"{name}.ready").exists() for name in names):
-            if time.monotonic() > deadline or self._failures:
-                raise TimeoutError(f"Workers do not start; see {self._folder}. {self._failures}")
-            time.sleep(0.05)
-
-    def alive(self) -> list[int]:
-        """Process ids of the workers that run, the stopped ones left out."""
-        with self._lock:
-            return sorted(self._alive - self._stopped.keys())
+        for name in names:
+            wait_until((self._folder / f"{name}.ready").exists, f"{name} to be ready")
 
     def stopped(self) -> dict[int, float]:
         """Workers that a signal holds, with the time when it did."""
         with self._lock:
             return dict(self._stopped)
 
-    def signal(self, pid: int, number: signal.Signals) -> None:
-        with self._lock:
-            if number is signal.SIGCONT:
-                self._stopped.pop(pid, None)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+    def revive(self, pid: int) -> None:
+        """Let a stopped worker go on."""
+        with self._lock, contextlib.suppress(ProcessLookupError):
+            del self._stopped[pid]
+            os.kill(pid, signal.SIGCONT)
 
-    def failures(self) -> list[str]:
-        """Workers that ended by themselves, which none should."""
+    def self_ended(self) -> list[str]:
+        """Workers that ended by themselves, which none does unless a server is away."""
         with self._lock:
-            return list(self._failures)
+            return list(self._self_ended)
 
     def close(self) -> None:
-        """End all workers: the kernel kills them with their parent."""
-        self._closing = True
-        self._zygote.kill()
-        self._zygote.wait()
-        self._reader.join(timeout=5)
+        """Kill all workers, and start none anew."""
+        with self._lock:
+            self._closed = True
+            for pid in self._alive:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _order(self) -> str:
         with self._lock:
             self._ordered += 1
-            name = f"worker_{self._ordered:03d}"
-            order = {
-                "name": name,
-                "agents": self._agents,
-                "slots": self._slots,
-                "log": str(self._folder / f"{name}.log"),
-                "marks": str(self._folder / "marks"),
-                "environment": {
-                    **self._environment,
-                    "FLEET_READY_FILE": str(self._folder / f"{name}.ready"),
-                },
-            }
-            assert self._zygote.stdin is not None
-            self._zygote.stdin.write(json.dumps(order).encode() + b"\n")
-            self._zygote.stdin.flush()
+            name = f"{_NAME}{self._ordered:03d}"
+        ready = self._folder / f"{name}.ready"
+        self._nursery.start(
+            name,
+            _CLI,
+            self._words,
+            log=self._folder / f"{name}.log",
+            environment={**self._environment, "FLEET_READY_FILE": str(ready)},
+        )
         return name
 
-    def _read(self) -> None:
-        assert self._zygote.stdout is not None
-        for line in self._zygote.stdout:
-            self._note(json.loads(line))
-
     def _note(self, event: Mapping[str, Any]) -> None:
+        if not event["name"].startswith(_NAME) or self._closed:
+            return
         pid = event["pid"]
-        match event["event"]:
-            case "started":
-                with self._lock:
-                    self._alive.add(pid)
-            case "stopped":
-                with self._lock:
-                    self._stopped[pid] = event["at"]
-            case "ended" if not self._closing:
-                with self._lock:
-                    self._alive.discard(pid)
-                    self._stopped.pop(pid, None)
-                if event["code"] == -signal.SIGKILL:
-                    self._on_death(Death(pid=pid, at=event["at"]))
-                else:
-                    self._failures.append(f"A worker ended with code {event['code']}.")
-                self._order()
-
-
-@contextlib.contextmanager
-def worker_pool(**options: Any) -> Iterator[WorkerPool]:
-    """A pool without workers yet; none is left at the end."""
-    pool = WorkerPool(**options)
-    try:
-        yield pool
-    finally:
-        pool.close()
+        with self._lock:
+            if event["event"] == "started":
+                self._alive.add(pid)
+                return
+            if event["event"] == "stopped":
+                self._stopped[pid] = event["at"]
+                return
+            self._alive.discard(pid)
+            self._stopped.pop(pid, None)
+            if event["code"] != -signal.SIGKILL:
+                self._self_ended.append(f"{event['name']} ended with code {event['code']}")
+        if event["code"] == -signal.SIGKILL:
+            self._on_death(Death(pid=pid, at=event["at"]))
+        self._order()

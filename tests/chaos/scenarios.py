@@ -5,16 +5,17 @@ import json
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from fleet_contracts.envelope import TaskEnvelope, build_envelope
+from fleet_contracts.ids import task_id_for_key
 from fleet_workers.testing import calls
 from fleet_workers.testing.replies import Says, answer, call
 
 TENANT = "acme"
-_TAG = re.compile(r"\[(task|do|pay|kill|stall):([a-z0-9_,]+)\]")
+_TAG = re.compile(r"\[(task|do|pay|kill|stall|poison):([a-z0-9_,]+)\]")
 _OPENINGS = (
     "as the customer asked",
     "because they wrote to us",
@@ -48,44 +49,61 @@ SCRIPTS: Mapping[str, Script] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChaosTask:
-    """One task with what is done to its worker; `kill` and `stall` name points, or are empty."""
+    """One task and what is done to its workers, each at the point named, or "" for nothing.
+
+    `kill` kills one worker, `stall` stops one past its lease, `poison` kills every one.
+    """
 
     ref: str
     script_name: str
     customer: str
     payment: str
-    kill: tuple[str, ...] = ()
+    kill: str = ""
     stall: str = ""
+    poison: str = ""
     session_id: str | None = None
-    envelope: TaskEnvelope = field(init=False)
 
-    def __post_init__(self) -> None:
-        tags = f"[task:{self.ref}] [do:{self.script_name}] [pay:{self.payment}]"
-        if self.kill:
-            tags += f" [kill:{','.join(self.kill)}]"
-        if self.stall:
-            tags += f" [stall:{self.stall}]"
-        envelope = build_envelope(
-            tenant=TENANT,
-            agent=self.script.agent,
-            input=f"Please see to my case. {tags}",
-            customer=self.customer,
-            session_id=self.session_id,
-            idempotency_key=f"chaos-{self.ref}",
-        )
-        object.__setattr__(self, "envelope", envelope)
+    def __str__(self) -> str:
+        harm = f"{self.kill}{self.stall and 'stall ' + self.stall}{self.poison and 'poison'}"
+        return f"{self.ref} {self.script_name} {harm or 'unharmed'}"
 
     @property
     def script(self) -> Script:
         return SCRIPTS[self.script_name]
 
     @property
+    def envelope(self) -> TaskEnvelope:
+        """The same each time: the id follows from the idempotency key."""
+        tags = {
+            "task": self.ref,
+            "do": self.script_name,
+            "pay": self.payment,
+            "kill": self.kill,
+            "stall": self.stall,
+            "poison": self.poison,
+        }
+        words = " ".join(f"[{name}:{value}]" for name, value in tags.items() if value)
+        return build_envelope(
+            tenant=TENANT,
+            agent=self.script.agent,
+            input=f"Please see to my case. {words}",
+            customer=self.customer,
+            session_id=self.session_id,
+            idempotency_key=f"chaos-{self.ref}",
+        )
+
+    @property
     def id(self) -> UUID:
-        return self.envelope.id
+        return task_id_of(self.ref)
+
+
+def task_id_of(ref: str) -> UUID:
+    """The task's id: it follows from its idempotency key."""
+    return task_id_for_key(TENANT, f"chaos-{ref}")
 
 
 def read_tags(text: str) -> dict[str, str]:
-    """The tags of a task's text: task, do, pay, kill, stall."""
+    """The tags of a task's text, by name."""
     return dict(_TAG.findall(text))
 
 
@@ -123,28 +141,41 @@ def intended_of(effect: Mapping[str, Any]) -> str | None:
     return found.get("task")
 
 
-def task_stream(
-    *,
-    prefix: str,
-    points: Sequence[str],
-    customers: Sequence[tuple[str, str]],
-    seed: int,
-) -> Iterator[ChaosTask]:
-    """Tasks without end: two that kill their worker, each at the next point, then one that does not.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harm:
+    """The points at which the tasks of a stream kill, stall and poison their workers."""
 
-    Every point meets every script that reaches it, in an order that the seed decides.
+    kill: Sequence[str]
+    resumed: Sequence[str]
+    stall: Sequence[str] = ()
+    poison: Sequence[str] = ()
+
+
+def task_stream(
+    harm: Harm, *, prefix: str, customers: Sequence[tuple[str, str]], seed: int
+) -> Iterator[ChaosTask]:
+    """Tasks without end: three that harm their worker, then three unharmed ones of one session.
+
+    Every kill point meets every script that reaches it, in an order that the seed decides. The
+    stalls and the poison come once each, among the first.
     """
     order = random.Random(seed)
     names = [name for name, script in SCRIPTS.items() if not script.needs_approval]
-    pairs = [(name, point) for name in names for point in points]
-    order.shuffle(pairs)
-    for number, (name, point) in enumerate(itertools.cycle(pairs)):
-        customer, payment = order.choice(customers)
-        kill = () if number % 3 == 2 else (point,)  # noqa: PLR2004 two of three
-        yield ChaosTask(
-            ref=f"{prefix}{number:04d}",
-            script_name=name,
-            customer=customer,
-            payment=payment,
-            kill=kill,
-        )
+    kills = [{"script_name": name, "kill": point} for name in names for point in harm.kill]
+    kills += [{"script_name": "bonus", "kill": point} for point in harm.resumed] * 2
+    order.shuffle(kills)
+    once = [{"script_name": order.choice(names), "stall": point} for point in harm.stall]
+    once += [{"script_name": "refund", "poison": point} for point in harm.poison]
+    order.shuffle(once)
+    deeds = itertools.cycle(kills)
+    numbers = itertools.count()
+    while True:
+        group = [next(deeds), next(deeds), once.pop() if once else next(deeds)]
+        session = f"chaos-{prefix}{order.getrandbits(48):012x}"
+        group += [{"script_name": "refund", "session_id": session} for _ in range(3)]
+        together = order.choice(customers)
+        for fields in group:
+            customer, payment = together if "session_id" in fields else order.choice(customers)
+            yield ChaosTask(
+                ref=f"{prefix}{next(numbers):04d}", customer=customer, payment=payment, **fields
+            )

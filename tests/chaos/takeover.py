@@ -4,9 +4,11 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 from uuid import UUID
 
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from chaos.pool import Death
 from fleet_contracts.states import TaskState
@@ -38,10 +40,11 @@ class TakeoverWatch:
         self._thread = threading.Thread(target=self._run, name="takeover", daemon=True)
         self.is_calm = True
 
-    def start(self) -> None:
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
 
-    def stop(self) -> None:
+    def __exit__(self, *_details: object) -> None:
         self._ended.set()
         self._thread.join(timeout=10)
 
@@ -58,7 +61,7 @@ class TakeoverWatch:
         while not self._ended.wait(_POLL_SECONDS):
             try:
                 self._look()
-            except Exception:  # noqa: BLE001 the store is restarted on purpose: what is measured now is void
+            except SQLAlchemyError:  # the store is restarted: what is measured now is void
                 with self._lock:
                     self._orphans.clear()
                     self._deaths.clear()
@@ -76,7 +79,7 @@ class TakeoverWatch:
                 held = connection.execute(
                     select(tasks.c.id, tasks.c.epoch, tasks.c.worker).where(
                         tasks.c.state == TaskState.RUNNING,
-                        tasks.c.worker.like(f"%:{death.pid}%"),
+                        tasks.c.worker.like(f"%:{death.pid}"),
                     )
                 )
                 for row in held:

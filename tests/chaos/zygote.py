@@ -1,13 +1,14 @@
-"""The program that forks workers: it has imported everything, so that a start takes no seconds.
+"""The program that forks the fleet's processes: it has imported everything, so a start is quick.
 
 Reads orders as JSON lines from standard input and writes what happens to its children to standard
-output. It has one thread and no connection; its end is the end of all workers.
+output. It has one thread and no connection; its end is the end of all its children.
 """
 
 import ctypes
 import json
 import os
 import random
+import runpy
 import select
 import signal
 import sys
@@ -18,10 +19,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from chaos.points import Marks, install
-from fleet_workers.settings import load_settings
-from fleet_workers.telemetry.logs import configure_logs
-from fleet_workers.worker.pool import run_worker
+import fleet_workers.cli.processes
+import fleet_workers.embedded.business.app
+import fleet_workers.janitor.service
+import fleet_workers.web.application
+import fleet_workers.worker.pool  # noqa: F401 what its children run is imported once, here
+from chaos.marks import Marks
+from chaos.points import MARKS_VARIABLE, install
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 _CHUNK_BYTES = 65536
@@ -32,7 +36,6 @@ def main() -> None:
     os.set_blocking(writing, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(writing)
-    say({"event": "ready", "pid": os.getpid()})
     orders = b""
     while True:
         readable, _, _ = select.select([sys.stdin, reading], [], [])
@@ -77,13 +80,16 @@ def start(order: Mapping[str, Any], pipe: tuple[int, int]) -> None:
     try:
         for each in pipe:
             os.close(each)
-        become_worker(order)
+        become(order)
         code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
     finally:
         os._exit(code)
 
 
-def become_worker(order: Mapping[str, Any]) -> None:
+def become(order: Mapping[str, Any]) -> None:
+    """Turn this child into the process that was ordered, as `python -m` would have."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if sys.platform == "linux":
@@ -96,10 +102,10 @@ def become_worker(order: Mapping[str, Any]) -> None:
     random.seed()
     os.environ.clear()
     os.environ.update(order["environment"])
-    install(Marks(Path(order["marks"])))
-    settings = load_settings()
-    configure_logs(settings.log_level, settings.log_format)
-    run_worker(settings, tuple(order["agents"]), slots=order["slots"])
+    if marks := os.environ.get(MARKS_VARIABLE):
+        install(Marks(Path(marks)))
+    sys.argv = [order["module"], *order["words"]]
+    runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
