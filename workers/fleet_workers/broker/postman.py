@@ -53,8 +53,7 @@ class Postman:
             with self._producers.acquire(block=True, timeout=_CONFIRM_SECONDS) as producer:
                 channel: Any = producer.channel
                 queue: Any = agent_queue(agent)(channel)
-                queue.declare()
-                return int(queue.queue_declare(passive=True).message_count)
+                return int(queue.queue_declare(passive=False).message_count)
         except Exception as error:
             raise Unavailable(f"The broker does not tell about its queues: {error}") from error
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -23,7 +24,7 @@ from fleet_workers.controller.settlement import Held, Settlement
 from fleet_workers.store import accounts, claims, dead_letters, sessions, tasks
 from fleet_workers.store.claims import Claim, Holder
 from fleet_workers.store.engine import store_errors
-from fleet_workers.store.journal import CorruptJournal, StoredJournal
+from fleet_workers.store.journal import StoredJournal
 from fleet_workers.store.leases import LeaseKeeper
 
 log = structlog.get_logger()
@@ -196,15 +197,9 @@ class Executor:
             return claim
 
     def _work(self, claim: Claim, envelope: TaskEnvelope) -> None:
-        try:
-            journal = StoredJournal(self._engine, claim)
-        except CorruptJournal as error:
-            unread = StoredJournal.unread(self._engine, claim)
-            self._settlement.bury(
-                error, error.code, Held(claim=claim, envelope=envelope, journal=unread)
-            )
-            return
-        held = Held(claim=claim, envelope=envelope, journal=journal)
+        # A journal may be what kills the process that reads it: suspects are read by their own.
+        unread = StoredJournal.unread(self._engine, claim)
+        held = Held(claim=claim, envelope=envelope, journal=unread)
         try:
             self._check_limits(claim)
             if is_past(envelope.deadline, datetime.now(UTC)):
@@ -212,6 +207,7 @@ class Executor:
             elif self._isolate is not None and claim.deliveries >= ISOLATED_FROM:
                 self._work_apart(self._isolate, held)
             else:
+                held = replace(held, journal=StoredJournal(self._engine, claim))
                 self._run(held)
         except Draining:
             self._settlement.hand_back(held, wake=not self._is_paused(held))
@@ -242,7 +238,12 @@ class Executor:
         self._settlement.settle(decision, held)
 
     def _work_apart(self, isolate: Callable[[Claim], Apart], held: Held) -> None:
-        """Let a task that was there when workers died do no harm to its neighbours."""
+        """Let a task that was there when workers died do no harm to its neighbours.
+
+        The delivery counts only where the task's own process dies: whatever ends this one
+        meanwhile, it cannot have been the task.
+        """
+        claims.uncount(self._engine, held.claim)
         outcome = isolate(held.claim)
         log.warning("task.isolated", deliveries=held.claim.deliveries, outcome=outcome)
         if outcome is Apart.DIED:

@@ -143,7 +143,7 @@ def _carry_out(  # noqa: PLR0917 one line a decision
         case Recall():
             journal.record(StepKind.MEMORY, "session", {"turns": ports.recall(envelope)})
         case AskModel():
-            _ask_model(decision, agent, journal, ports)
+            _ask_model(decision, agent, journal, ports, guard)
         case Refuse():
             journal.record(
                 StepKind.GATE,
@@ -162,7 +162,9 @@ def _carry_out(  # noqa: PLR0917 one line a decision
             _call_tool(decision, agent, envelope, environment, journal, ports, guard)
 
 
-def _ask_model(decision: AskModel, agent: str, journal: Journal, ports: Ports) -> None:
+def _ask_model(
+    decision: AskModel, agent: str, journal: Journal, ports: Ports, guard: Guard
+) -> None:
     seq = journal.begin(
         StepKind.PLAN,
         agent,
@@ -173,6 +175,7 @@ def _ask_model(decision: AskModel, agent: str, journal: Journal, ports: Ports) -
             "conversation": sha256(json.dumps(decision.messages).encode()).hexdigest(),
         },
     )
+    guard.fence()
     reply = ports.model.complete(
         ChatRequest(
             messages=decision.messages,

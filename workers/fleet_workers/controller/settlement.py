@@ -153,7 +153,7 @@ class Settlement:
             )
             return [letter]
 
-        self._leave(held, endings.worker_lost(), post=send_on)
+        self._leave(held, endings.worker_lost(held.claim), post=send_on)
 
     def wait_for_room(self, held: Held) -> None:
         """Let a task wait that needs a process of its own and finds no room; nothing is counted."""
@@ -196,11 +196,7 @@ class Settlement:
             tools_used=tools_used(journal.steps()),
             **_model_of(journal, claim.agent),
         )
-        attempts = [
-            {"code": step.name, **dict(step.result or {})}
-            for step in journal.steps()
-            if step.kind is StepKind.FAILURE
-        ]
+        attempts = journal.failures()
 
         def add_letter(connection: Connection) -> list[Letter]:
             dead_letters.add(

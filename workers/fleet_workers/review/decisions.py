@@ -11,14 +11,18 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Connection
 
 from fleet_contracts.envelope import TaskEnvelope, parse_envelope
 from fleet_contracts.errors import AlreadyDecided, InvalidInput, UnknownReview
 from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
 from fleet_workers.store import outbox, reviews, sessions
+from fleet_workers.store.json_text import json_text
 from fleet_workers.store.outbox import Letter
 from fleet_workers.store.reviews import ReviewItem
+
+log = structlog.get_logger()
 
 DECISION_STEP = "decision"
 """Name of the journal's step that holds a decision, of kind `review`."""
@@ -30,7 +34,8 @@ _ANSWERS = frozenset({ReviewKind.LOW_CONFIDENCE, ReviewKind.UNGROUNDED})
 class Ruling(StrEnum):
     """What a person can say.
 
-    `approve`: do the proposed action, this one and no other, or send the proposed answer.
+    `approve`: do the proposed action, this one and no other, send the proposed answer, or give
+    the task to the proposed agent.
     `reject`: do not; an agent that proposed an action is told why and goes on, a task whose
     answer is refused ends. `answer`: the person's own answer ends the task.
     """
@@ -58,14 +63,18 @@ def decide(
         AlreadyDecided: It is decided or closed; the text says by whom.
         InvalidInput: The ruling does not fit the item, or lacks its text.
     """
-    item = reviews.lock(connection, review_id, tenant=tenant)
+    item = reviews.get(connection, review_id, tenant=tenant)
+    if item is not None and item.state == "waiting":
+        # Whoever cancels or expires a task locks it before its items: so the order is the same.
+        reviews.lock_parked_task(connection, item.task_id)
+        item = reviews.lock(connection, review_id, tenant=tenant)
     if item is None:
         raise UnknownReview(f"No review {review_id} is known here.")
     if item.state != "waiting":
         by = f" by {item.decided_by}" if item.decided_by else ""
         raise AlreadyDecided(f"The review is {item.state} already{by}: load it anew to see how.")
     _check(item, ruling, text)
-    decision = {"ruling": str(ruling), "text": text}
+    decision = json.loads(json_text({"ruling": str(ruling), "text": text}))
     item = reviews.record_decision(connection, item.id, decision, decided_by=decided_by)
     return resume(connection, item)
 
@@ -73,32 +82,50 @@ def decide(
 def resume_decided(connection: Connection, *, limit: int) -> tuple[int, list[Letter]]:
     """Let tasks go on whose item holds a decision that had no consequence yet.
 
-    Such rows come from outside: from another system's writes, or a restored backup.
+    Such rows come from outside: from another system's writes, or a restored backup. A decision
+    that makes no sense is taken off, and the item waits for a person again.
     """
-    items = reviews.decided(connection, limit=limit)
-    letters = [letter for item in items for letter in resume(connection, item)]
-    return len(items), letters
+    found = reviews.decided(connection, limit=limit)
+    letters: list[Letter] = []
+    for review_id in found:
+        try:
+            with connection.begin_nested():
+                item = reviews.get(connection, review_id, tenant=None)
+                letters += resume(connection, item) if item else []
+        except (InvalidInput, ValueError, LookupError, TypeError) as error:
+            log.warning("review.decision_unusable", review=str(review_id), error=str(error))
+            reviews.put_back(connection, review_id)
+    return len(found), letters
 
 
 def resume(connection: Connection, item: ReviewItem) -> list[Letter]:
-    """Give a decision its consequence: the task is queued again, or ends."""
+    """Give a decision its consequence: the task is queued again, or ends.
+
+    Raises:
+        InvalidInput: The ruling does not fit the item, or the task's row holds no envelope.
+        ValueError: The decision holds no ruling that is known.
+    """
     reviews.mark_resumed(connection, item.id)
-    decision = item.decision or {}
-    ruling, text = Ruling(decision["ruling"]), str(decision.get("text", ""))
-    envelope = reviews.lock_parked_task(connection, item.task_id)
-    if envelope is None:
+    content = reviews.lock_parked_task(connection, item.task_id)
+    if content is None:
         return []  # it was cancelled or has expired meanwhile
+    envelope = parse_envelope(content)
+    decision = item.decision or {}
+    ruling, text = Ruling(str(decision.get("ruling"))), str(decision.get("text", ""))
+    _check(item, ruling, text)
     reviews.add_decision_step(connection, item.task_id, DECISION_STEP, _as_step(item, ruling, text))
-    if item.kind in _ACTIONS and ruling is not Ruling.ANSWER:
-        reviews.queue_task(connection, item.task_id)
+    proposal = _proposal(item)
+    chosen = proposal.get("agent") if ruling is Ruling.APPROVE else None
+    if chosen or (item.kind in _ACTIONS and ruling is not Ruling.ANSWER):
+        reviews.queue_task(connection, item.task_id, agent=chosen)
         return outbox.wake(connection, [item.task_id])
     if ruling is Ruling.REJECT:
         outcome = Outcome(kind=OutcomeKind.REJECTED, reason=text, review_kind=item.kind)
     else:
-        said = text if ruling is Ruling.ANSWER else str(_proposal(item).get("answer", ""))
+        said = text if ruling is Ruling.ANSWER else proposal["answer"]
         outcome = Outcome(kind=OutcomeKind.ANSWERED, answer=said, review_kind=item.kind)
     reviews.end_task(connection, item.task_id, outcome)
-    return _after_the_end(connection, parse_envelope(envelope), outcome)
+    return _after_the_end(connection, envelope, outcome)
 
 
 def approval_key(tool: str, plan: int, call: int, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,12 +136,19 @@ def approval_key(tool: str, plan: int, call: int, arguments: Mapping[str, Any]) 
 
 
 def _check(item: ReviewItem, ruling: Ruling, text: str) -> None:
-    if ruling is Ruling.APPROVE and item.kind not in _ACTIONS | _ANSWERS:
+    if ruling is Ruling.APPROVE and not _has_proposal(item):
         raise InvalidInput(
             f"A review of kind {item.kind} holds no proposal to approve: answer it, or reject it."
         )
     if ruling is not Ruling.APPROVE and not text.strip():
         raise InvalidInput("Say why it is rejected, or what the answer is: send text.")
+
+
+def _has_proposal(item: ReviewItem) -> bool:
+    proposal = _proposal(item)
+    if item.kind in _ACTIONS:
+        return "tool" in proposal
+    return item.kind in _ANSWERS and bool(proposal.get("answer") or proposal.get("agent"))
 
 
 def _as_step(item: ReviewItem, ruling: Ruling, text: str) -> dict[str, Any]:

@@ -94,6 +94,12 @@ WHERE id = :id AND (state = 'queued' OR (state = 'running' AND lease_until < now
 {_RETURNING}
 """)  # noqa: S608 as above
 
+_UNCOUNT = Statement("""
+UPDATE tasks SET deliveries = :deliveries
+WHERE id = :id AND epoch = :epoch AND state = 'running'
+RETURNING id
+""")
+
 _RENEW = text("""
 UPDATE tasks SET lease_until = now() + :lease, silent_from = now() + :silence
 FROM unnest(CAST(:ids AS uuid[]), CAST(:epochs AS integer[])) AS held(id, epoch)
@@ -143,6 +149,17 @@ def claim(
     """
     parameters = {"id": task_id, "hash": content_hash, **_as_parameters(holder)}
     return _claim(_CLAIM.run(where, parameters))
+
+
+def uncount(where: Where, held: Claim) -> None:
+    """Take this delivery out of the count until the task's own process tells how it went.
+
+    Raises:
+        LeaseLost: Another worker holds the task.
+    """
+    parameters = {"id": held.task_id, "epoch": held.epoch, "deliveries": held.deliveries - 1}
+    if _UNCOUNT.run(where, parameters) is None:
+        raise lease_lost(held)
 
 
 def renew(connection: Connection, held: Mapping[UUID, int], holder: Holder) -> set[UUID]:

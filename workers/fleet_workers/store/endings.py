@@ -91,9 +91,9 @@ def handed_back(*, agent: str | None = None, with_message: bool = True) -> Endin
     }
 
 
-def worker_lost() -> Ending:
-    """Queue a task whose own process died; the delivery stays counted."""
-    return {"state": TaskState.QUEUED, "woken": True}
+def worker_lost(held: Claim) -> Ending:
+    """Queue a task whose own process died; this delivery is counted."""
+    return {"state": TaskState.QUEUED, "deliveries": held.deliveries, "woken": True}
 
 
 def expired() -> Ending:

@@ -23,6 +23,7 @@ from fleet_workers.store.journal_rows import (
     StepState,
     Usage,
     flush_parameters,
+    read_failures,
     read_steps,
 )
 from fleet_workers.store.json_text import json_text
@@ -156,6 +157,16 @@ class StoredJournal:
     def steps(self) -> list[Step]:
         """All steps in order, those not yet written included."""
         return list(self._steps)
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Every failed attempt so far, as its code and what is known, those not written included.
+
+        Read by itself, so that it is there for a journal that could not be read as a whole.
+        """
+        with store_errors(), self._engine.connect() as connection:
+            written = read_failures(connection, self._held.task_id)
+        noted = [each for each in self._pending.added if each.kind is StepKind.FAILURE]
+        return written + [{"code": each.name, **(each.result or {})} for each in noted]
 
     def record(self, kind: StepKind, name: str, result: Mapping[str, Any]) -> None:
         """Note a verdict; lost in a crash it is simply found again."""

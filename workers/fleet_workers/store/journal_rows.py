@@ -144,6 +144,16 @@ def read_steps(connection: Connection, task_id: UUID) -> list[Step]:
     return found
 
 
+def read_failures(connection: Connection, task_id: UUID) -> list[dict[str, Any]]:
+    """The failed attempts in a task's journal, in order."""
+    rows = connection.execute(
+        select(steps.c.name, steps.c.result)
+        .where(steps.c.task_id == task_id, steps.c.kind == StepKind.FAILURE)
+        .order_by(steps.c.seq)
+    )
+    return [{"code": row.name, **(_object(row.result) or {})} for row in rows]
+
+
 def _step(row: Row[Any]) -> Step:
     usage = None
     if row.model is not None:

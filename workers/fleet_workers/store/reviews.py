@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, null, select, update
 
 from fleet_contracts.ids import new_task_id
 from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
@@ -105,16 +105,25 @@ def record_decision(
     return _item(row)
 
 
-def decided(connection: Connection, *, limit: int) -> list[ReviewItem]:
+def decided(connection: Connection, *, limit: int) -> list[UUID]:
     """Lock items that hold a decision without a consequence, skipping those at work elsewhere."""
     rows = connection.execute(
-        select(reviews)
+        select(reviews.c.id)
         .where(reviews.c.state == "decided")
         .order_by(reviews.c.decided_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return [_item(row) for row in rows.all()]
+    return list(rows.scalars())
+
+
+def put_back(connection: Connection, review_id: UUID) -> None:
+    """Let an item wait for a person again, without the decision that it holds."""
+    connection.execute(
+        update(reviews)
+        .where(reviews.c.id == review_id)
+        .values(state="waiting", decision=null(), decided_by=None, decided_at=None)
+    )
 
 
 def mark_resumed(connection: Connection, review_id: UUID) -> None:
@@ -155,17 +164,21 @@ def add_decision_step(
     )
 
 
-def queue_task(connection: Connection, task_id: UUID) -> None:
-    """Let a parked task go on, with all its attempts before it. The caller sends its message."""
+def queue_task(connection: Connection, task_id: UUID, *, agent: str | None = None) -> None:
+    """Let a parked task go on, for another agent where one is named, with fresh attempts.
+
+    The caller sends its message.
+    """
     connection.execute(
         update(tasks)
         .where(tasks.c.id == task_id)
         .values(
             state=TaskState.QUEUED,
+            agent=agent or tasks.c.agent,
             epoch=tasks.c.epoch + 1,
             attempts=0,
             deliveries=0,
-            outcome=None,
+            outcome=null(),
             woken_at=func.now(),
         )
     )

@@ -1,21 +1,25 @@
 """Runs one claimed task in a process of its own: if it kills that process, nothing else suffers.
 
-`python -m fleet_workers.worker.apart` reads the claim as JSON from its standard input. It ends
-with 0 when the task has been worked to its end, or to where it must wait.
+`python -m fleet_workers.worker.apart` reads the claim as one line of JSON from its standard input.
+It ends with 0 when the task has been worked to its end, or to where it must wait, and it ends
+with its parent, whose death closes that input.
 """
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import asdict
-from threading import BoundedSemaphore, Event
+from threading import BoundedSemaphore, Event, Thread
 from uuid import UUID
 
 import structlog
 
 from fleet_contracts.envelope import parse_envelope
+from fleet_contracts.errors import FleetError
 from fleet_workers.controller.execution import Apart
 from fleet_workers.settings import load_settings
 from fleet_workers.store import views
@@ -29,6 +33,8 @@ log = structlog.get_logger()
 
 _PROCESSES = 2  # at a time: each takes 110 MB, and a core while it starts
 _room = BoundedSemaphore(_PROCESSES)
+_LATER = 75  # sysexits.h, EX_TEMPFAIL
+_OUTCOMES = {0: Apart.ENDED, _LATER: Apart.NO_ROOM}
 _LOOK_SECONDS = 0.2
 _LONGEST_SECONDS = 15 * 60.0  # far over any task's own limits: a process that hangs is ended
 
@@ -48,24 +54,33 @@ def _run(claim: Claim, draining: Event) -> Apart:
         (sys.executable, "-P", "-m", __name__), stdin=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + _LONGEST_SECONDS
-    try:
-        assert process.stdin is not None  # noqa: S101 it was asked for
-        process.stdin.write(json.dumps({**asdict(claim), "task_id": str(claim.task_id)}))
-        process.stdin.close()
-    except BrokenPipeError:
-        log.warning("task.own_process_ended_at_once", task=str(claim.task_id))
+    assert process.stdin is not None  # noqa: S101 it was asked for
+    with contextlib.suppress(BrokenPipeError):  # it died at once: the loop below finds it so
+        process.stdin.write(json.dumps({**asdict(claim), "task_id": str(claim.task_id)}) + "\n")
+        process.stdin.flush()
     while process.poll() is None:
         time.sleep(_LOOK_SECONDS)
         if time.monotonic() > deadline:
             process.kill()
         elif draining.is_set():
             process.terminate()
-    return Apart.ENDED if process.returncode == 0 else Apart.DIED
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    return _OUTCOMES.get(process.returncode, Apart.DIED)
 
 
 def main() -> None:
     """Work on the task that the parent claimed."""
-    fields = json.load(sys.stdin)
+    try:
+        _work()
+    except FleetError as error:  # not the task's doing: the store or a setting
+        log.warning("task.own_process_failed", error=str(error))
+        sys.exit(_LATER)
+
+
+def _work() -> None:
+    fields = json.loads(sys.stdin.readline())
+    Thread(target=_end_with_parent, name="parent", daemon=True).start()
     claim = Claim(**{**fields, "task_id": UUID(fields["task_id"])})
     settings = load_settings()
     configure_logs(settings.log_level, settings.log_format)
@@ -77,7 +92,14 @@ def main() -> None:
         signal.signal(signal.SIGTERM, lambda *_: parts.draining.set())
         with store_errors(), core.engine.connect() as connection:
             envelope = views.envelope_of(connection, claim.task_id)
-        parts.executor.work(claim, parse_envelope(envelope), since=time.monotonic())
+        task = parse_envelope(envelope)
+        with structlog.contextvars.bound_contextvars(task=str(task.id), tenant=task.tenant):
+            parts.executor.work(claim, task, since=time.monotonic())
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(1)
 
 
 if __name__ == "__main__":
