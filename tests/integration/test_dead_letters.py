@@ -127,7 +127,7 @@ def test_what_rabbitmq_gave_up_is_run_apart_from_its_neighbours(bench: Bench, st
         )
     done = until(lambda: _ended(stack, envelope.id), what="the task's end", seconds=60)
     assert done.outcome.answer == "It is in Lyon."
-    until(lambda: _was_isolated(bench, envelope.id), what="the worker's word about it")
+    until(lambda: _was_isolated(bench, envelope.id), what="the worker's word about it", seconds=40)
 
 
 def _was_isolated(bench: Bench, task_id: UUID) -> bool:
