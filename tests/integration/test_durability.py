@@ -149,7 +149,7 @@ def test_a_poison_task_stops_and_takes_no_neighbour_along(bench: Bench, stack: S
             if not workers[-1].is_alive:
                 workers[-1].was_ended = True
                 workers.append(bench.fleet.start_worker("frail"))
-            if not released and column(stack, poison.id, "deliveries") >= 3:
+            if not released and len(workers) == 3:
                 bench.shop.release(order)
                 released = True
             time.sleep(0.2)
