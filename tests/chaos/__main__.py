@@ -18,6 +18,7 @@ from chaos.campaign import Plan, Report, run_campaign
 from chaos.figures import figures, findings, kills
 from chaos.ground import open_ground
 from chaos.nursery import open_nursery
+from chaos.rabbitmq_node import rabbitmq_program
 
 KILLS = int(os.environ.get("KILLS", "200"))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "840"))
@@ -37,18 +38,16 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="fleet-chaos-"))
     folder.chmod(0o711)
     reports: list[Report] = []
-    for left, name in zip(range(len(STACKS), 0, -1), STACKS, strict=True):
+    stacks = available_stacks()
+    for left, name in zip(range(len(stacks), 0, -1), stacks, strict=True):
         seconds = (deadline - time.monotonic()) / left - _OPENING_SECONDS
-        plan = Plan(kills=KILLS // len(STACKS), seconds=seconds, seed=SEED)
-        place = folder / name
-        place.mkdir()
-        with open_nursery(place) as nursery, open_ground(name, place) as ground:
-            reports.append(run_campaign(plan, nursery, ground, place))
+        plan = Plan(kills=-(-(KILLS - kills(reports)) // left), seconds=seconds, seed=SEED)
+        reports.append(attack(name, plan, folder / name))
     for line in figures(reports):
         print(line)
     wrong = [finding for report in reports for finding in findings(report)]
     if kills(reports) < KILLS:
-        wrong.append(f"Only {kills(reports)} of {KILLS} kills happened in the time.")
+        wrong.append(f"{kills(reports)} kills happened in the time, {KILLS} were asked for.")
     for finding in wrong:
         print(finding, file=sys.stderr)
     if wrong:
@@ -56,6 +55,21 @@ def main() -> int:
         return 1
     shutil.rmtree(folder)
     return 0
+
+
+def available_stacks() -> list[str]:
+    """The stacks asked for, without RabbitMQ's where that is not installed; on CI all of them."""
+    if rabbitmq_program() is not None or os.environ.get("CI"):
+        return list(STACKS)
+    print("rabbitmq-server is not installed: its stack is left out.", file=sys.stderr)
+    return [name for name in STACKS if name != "rabbitmq"]
+
+
+def attack(name: str, plan: Plan, folder: Path) -> Report:
+    """Run one stack in a folder of its own."""
+    folder.mkdir()
+    with open_nursery(folder) as nursery, open_ground(name, folder) as ground:
+        return run_campaign(plan, nursery, ground, folder)
 
 
 def give_up() -> None:

@@ -19,7 +19,7 @@ from fleet_workers.settings import Settings
 
 _HERE = Path(__file__).parent
 _CLI = "fleet_workers.cli"
-_BUSINESS = "fleet_workers.embedded.business"
+_BUSINESS = "chaos.slow_business"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

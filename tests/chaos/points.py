@@ -14,7 +14,7 @@ from typing import Any, Literal
 import httpx2
 
 from chaos.marks import Marks
-from chaos.scenarios import read_tags, turn_of
+from chaos.scenarios import SLOW_POINT, read_tags, turn_of
 from fleet_workers.controller.execution import Executor
 from fleet_workers.controller.settlement import Settlement
 from fleet_workers.models.gateway import Gateway
@@ -72,6 +72,7 @@ POINTS: Mapping[str, Point] = {
     "after_model_call": Point(owner=Gateway, function="complete", moment="after"),
     "after_plan": Point(owner=StoredJournal, function="begin", moment="after", applies=_is_call),
     "before_effect": Point(owner=ToolRuntime, function="call", moment="before", applies=_is_write),
+    SLOW_POINT: Point(owner=httpx2.Client, function="send", moment="during", applies=_is_post),
     "during_effect": Point(owner=httpx2.Client, function="send", moment="after", applies=_is_post),
     "after_effect": Point(owner=ToolRuntime, function="call", moment="after", applies=_is_write),
     "after_step": Point(

@@ -16,6 +16,10 @@ from fleet_workers.testing.replies import Says, answer, call
 
 TENANT = "acme"
 _TAG = re.compile(r"\[(task|do|pay|kill|stall|poison):([a-z0-9_,]+)\]")
+SLOW_POINT = "during_request"
+SLOW_WORD = "please take your time"
+"""In a write's text: the business does it `SLOW_SECONDS` after it was asked."""
+SLOW_SECONDS = 6.0  # longer than a takeover, shorter than a tool's timeout
 _OPENINGS = (
     "as the customer asked",
     "because they wrote to us",
@@ -120,7 +124,8 @@ def turn_of(messages: Sequence[Mapping[str, Any]]) -> tuple[dict[str, str], int]
 def reply_for(tags: Mapping[str, str], replies: int, asked_before: int) -> Says:
     """The model's next reply, worded anew each time that the same point is asked again."""
     opening = _OPENINGS[asked_before % len(_OPENINGS)]
-    reason = f"{opening}, version {asked_before} [task:{tags['task']}]"
+    pace = f", {SLOW_WORD}" if tags.get("kill", "").endswith(SLOW_POINT) else ""
+    reason = f"{opening}, version {asked_before}{pace} [task:{tags['task']}]"
     refund = call("refund_payment", payment_id=tags["pay"], amount_usd="0.01", reason=reason)
     credit = call("apply_credit", amount_usd="0.01", reason=reason)
     lines: Mapping[str, tuple[Says, ...]] = {

@@ -20,7 +20,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import fleet_workers.cli.processes
-import fleet_workers.embedded.business.app
 import fleet_workers.janitor.service
 import fleet_workers.web.application
 import fleet_workers.worker.pool  # noqa: F401 what its children run is imported once, here
