@@ -92,54 +92,87 @@ def open_worker(
         lease=settings.lease,
         silence=settings.lease_renewal * _RENEWALS_MISSED,
     )
-    breakers = Breakers(
-        failures=settings.breaker_failures,
-        open_seconds=settings.breaker_open.total_seconds(),
-    )
     draining = Event()
-    gateway = _gateway(settings, breakers)
-    tools = ToolRuntime(breakers=breakers, environment=os.environ)
+    with (
+        _open_memory(settings) as memory,
+        _open_ports(settings, memory) as ports,
+        _open_leases(settings, holder) as leases,
+    ):
+        executor = Executor(
+            holder=holder,
+            engine=core.engine,
+            catalogue=core.catalogue,
+            ports=ports,
+            leases=leases,
+            settlement=Settlement(
+                catalogue=core.catalogue,
+                send=core.postman.send,
+                remember=memory.remember,
+                max_attempts=settings.max_attempts,
+                retry_cap=settings.retry_cap,
+            ),
+            is_draining=draining.is_set,
+            max_deliveries=settings.max_deliveries,
+            isolate=None if isolate is None else lambda claim: isolate(claim, draining),
+        )
+        yield WorkerParts(core=core, executor=executor, leases=leases, draining=draining)
+
+
+@contextmanager
+def open_dry_run(settings: Settings) -> Iterator[Ports]:
+    """Open the model, the tools and the session memory that a dry run reads with.
+
+    Raises:
+        ConfigurationError: No model is set; the text names the setting.
+    """
+    with _open_memory(settings) as memory, _open_ports(settings, memory) as ports:
+        yield ports
+
+
+@contextmanager
+def _open_memory(settings: Settings) -> Iterator[SessionMemory]:
     client = redis.Redis.from_url(
         settings.redis_url,
         socket_timeout=_REDIS_TIMEOUT_SECONDS,
         socket_connect_timeout=_REDIS_TIMEOUT_SECONDS,
     )
-    memory = SessionMemory(client)
-    keeper_engine = open_engine(
-        settings.sqlalchemy_url, connections=1, application=f"leases of {worker}", ping=False
+    try:
+        yield SessionMemory(client)
+    finally:
+        client.close()
+
+
+@contextmanager
+def _open_ports(settings: Settings, memory: SessionMemory) -> Iterator[Ports]:
+    breakers = Breakers(
+        failures=settings.breaker_failures, open_seconds=settings.breaker_open.total_seconds()
     )
-    leases = LeaseKeeper(keeper_engine, holder, every=settings.lease_renewal)
-    executor = Executor(
-        holder=holder,
-        engine=core.engine,
-        catalogue=core.catalogue,
-        ports=Ports(
+    gateway = _gateway(settings, breakers)
+    tools = ToolRuntime(breakers=breakers, environment=os.environ)
+    try:
+        yield Ports(
             model=gateway,
             tools=tools,
             recall=memory.recall,
             model_timeout_seconds=settings.model_timeout.total_seconds(),
-        ),
-        leases=leases,
-        settlement=Settlement(
-            catalogue=core.catalogue,
-            send=core.postman.send,
-            remember=memory.remember,
-            max_attempts=settings.max_attempts,
-            retry_cap=settings.retry_cap,
-        ),
-        is_draining=draining.is_set,
-        max_deliveries=settings.max_deliveries,
-        isolate=None if isolate is None else lambda claim: isolate(claim, draining),
-    )
-    leases.start()
-    try:
-        yield WorkerParts(core=core, executor=executor, leases=leases, draining=draining)
+        )
     finally:
-        leases.stop()
-        keeper_engine.dispose()
         tools.close()
         gateway.close()
-        client.close()
+
+
+@contextmanager
+def _open_leases(settings: Settings, holder: Holder) -> Iterator[LeaseKeeper]:
+    engine = open_engine(
+        settings.sqlalchemy_url, connections=1, application=f"leases of {holder.worker}", ping=False
+    )
+    leases = LeaseKeeper(engine, holder, every=settings.lease_renewal)
+    leases.start()
+    try:
+        yield leases
+    finally:
+        leases.stop()
+        engine.dispose()
 
 
 def _gateway(settings: Settings, breakers: Breakers) -> Gateway:
@@ -150,7 +183,7 @@ def _gateway(settings: Settings, breakers: Breakers) -> Gateway:
         )
     if settings.openai_api_key is None:
         raise ConfigurationError(
-            "OPENAI_API_KEY is not set: workers need a key for the model's endpoint "
+            "OPENAI_API_KEY is not set: this process needs a key for the model's endpoint "
             "(any word, where the endpoint asks for none)."
         )
     models = {

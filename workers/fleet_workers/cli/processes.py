@@ -1,19 +1,16 @@
 """`fleetctl up|worker|web|janitor`: the fleet's processes."""
 
 import signal
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fleet_workers.cli.terminal import process_settings
-from fleet_workers.settings import Settings, announce_ready
-
-if TYPE_CHECKING:
-    from fleet_workers.controller.loop import Ports
+from fleet_workers.settings import announce_ready
 
 commands = typer.Typer()
 
@@ -57,7 +54,7 @@ def web(
 
     from fleet_workers.web.application import create_app
     from fleet_workers.web.resources import WebResources
-    from fleet_workers.wiring import open_core
+    from fleet_workers.wiring import open_core, open_dry_run
 
     settings = process_settings()
     with open_core(settings, application="web") as core:
@@ -65,7 +62,7 @@ def web(
             engine=core.engine,
             catalogue=core.catalogue,
             publish=core.postman.send,
-            open_ports=lambda: _dry_run_ports(settings),
+            open_ports=lambda: open_dry_run(settings),
         )
         uvicorn.run(
             create_app(resources),
@@ -111,10 +108,3 @@ def janitor() -> None:
         announce_ready(settings.ready_file)
         with closing(drain):
             run_janitor(chores, stopped=stopped)
-
-
-def _dry_run_ports(settings: Settings) -> "AbstractContextManager[Ports]":
-    """Opened with the first dry run: the web process needs no model client before."""
-    from fleet_workers.deadletters.ports import open_ports
-
-    return open_ports(settings)

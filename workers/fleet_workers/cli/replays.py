@@ -164,7 +164,7 @@ def _rehearse(
     core: "Core", ids: list[UUID], wanted: DeadLetterFilter, *, trial: "Trial", from_start: bool
 ) -> None:
     from fleet_workers.deadletters.dry_run import MAX_DRY_RUNS, DryRunner
-    from fleet_workers.deadletters.ports import open_ports
+    from fleet_workers.wiring import open_dry_run
 
     if len(ids) > MAX_DRY_RUNS:
         raise InvalidInput(f"Name {MAX_DRY_RUNS} letters at most: each asks the model.")
@@ -172,7 +172,7 @@ def _rehearse(
         with store_errors(), core.engine.begin() as connection:
             found = dead_letters.find(connection, wanted, limit=MAX_DRY_RUNS)
         ids = [letter.id for letter in found]
-    with open_ports(core.settings) as ports:
+    with open_dry_run(core.settings) as ports:
         runner = DryRunner(
             engine=core.engine,
             installed=core.catalogue,

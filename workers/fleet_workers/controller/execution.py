@@ -1,5 +1,6 @@
 """Takes one delivery from claim to settlement. Whatever happens, the store knows it."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -98,7 +99,12 @@ class Executor:
         try:
             envelope = parse_envelope(payload)
         except InvalidInput as error:
-            self.bury_message(str(payload), error, queue=queue, traceparent=traceparent)
+            self.bury_message(
+                payload if isinstance(payload, str) else json.dumps(payload, default=str),
+                error,
+                queue=queue,
+                traceparent=traceparent,
+            )
             return
         with structlog.contextvars.bound_contextvars(task=str(envelope.id), tenant=envelope.tenant):
             asked_at = time.monotonic()
@@ -158,8 +164,10 @@ class Executor:
         stored: bool,
         submitted_at: datetime | None,
     ) -> Claim | None:
-        if envelope.agent != AUTO_AGENT:
-            self._catalogue.get(envelope.agent)
+        if envelope.agent != AUTO_AGENT and not stored:
+            self._catalogue.get(
+                envelope.agent
+            )  # a stored task of no known agent is given up itself
         if envelope.session_id is None:
             if stored:
                 claim = claims.claim(
