@@ -3,6 +3,7 @@
 Without arguments all benchmarks run, one after another; arguments name those that shall.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +47,7 @@ def main(names: list[str]) -> int:
     try:
         _print(describe_servers())
         for each in names or BENCHMARKS:
+            print(f"# {each}; load: {os.getloadavg()[0]:.1f}", flush=True)
             _print(BENCHMARKS[each]())
     except pytest.skip.Exception as missing:
         print(f"Nothing can be measured here: {missing}", file=sys.stderr)

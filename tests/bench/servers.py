@@ -15,7 +15,7 @@ _COMMITS = 300
 def describe_servers() -> Iterator[Said]:
     """What the figures that follow were measured on."""
     with open_stack("rabbitmq") as stack:
-        yield Remark(text=f"processors: {os.cpu_count()}, load before: {os.getloadavg()[0]:.2f}")
+        yield Remark(text=f"processors: {os.cpu_count()}")
         yield Remark(text=f"PostgreSQL {setting(stack.engine, 'server_version')}")
         yield from require_durability(stack.engine)
         yield from spread("servers.commit_of_one_row", _commit_seconds(stack), 0.5, 0.99)
