@@ -1,6 +1,7 @@
 """How an envelope travels: Celery's message protocol 2, written and read without Celery."""
 
 import json
+import re
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ TRACE_HEADER = "traceparent"
 
 STORED_HEADER = "fleet_stored"
 """True on a message about a task that stands in the store: a hint, a wrong one costs time only."""
+
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 SUBMITTED_HEADER = "fleet_submitted_at"
 """When the producer sent the task, ISO 8601: the order of a session's tasks."""
@@ -83,3 +86,8 @@ def encode_task(
             "delivery_mode": 2,
         },
     )
+
+
+def valid_traceparent(header: object) -> str | None:
+    """A header where it is a W3C trace context, version 00; else None, as the standard asks."""
+    return header if isinstance(header, str) and _TRACEPARENT.fullmatch(header) else None

@@ -10,6 +10,7 @@ from enum import StrEnum
 import structlog
 from sqlalchemy import Connection, Engine
 
+from fleet_contracts.codec import valid_traceparent
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope, is_past, parse_envelope
 from fleet_contracts.errors import (
     FleetError,
@@ -85,17 +86,19 @@ class Executor:
         payload: object,
         *,
         queue: str,
-        traceparent: str | None,
+        traceparent: object,
         stored: bool = False,
         submitted_at: datetime | None = None,
     ) -> None:
         """Take a message in. Returning means that the message is no longer needed.
 
-        `stored` is the message's hint that the task stands in the store.
+        `traceparent` is the message's header, of whatever kind; `stored` is its hint that the
+        task stands in the store.
 
         Raises:
             Unavailable: The store is away: the message must stay on the broker.
         """
+        trace = valid_traceparent(traceparent)
         try:
             envelope = parse_envelope(payload)
         except InvalidInput as error:
@@ -103,16 +106,16 @@ class Executor:
                 payload if isinstance(payload, str) else json.dumps(payload, default=str),
                 error,
                 queue=queue,
-                traceparent=traceparent,
+                traceparent=trace,
             )
             return
         with structlog.contextvars.bound_contextvars(task=str(envelope.id), tenant=envelope.tenant):
             asked_at = time.monotonic()
             try:
-                claim = self._accept_and_claim(envelope, traceparent, stored, submitted_at)
+                claim = self._accept_and_claim(envelope, trace, stored, submitted_at)
             except InvalidInput as error:
                 self.bury_message(
-                    envelope.to_json(), error, queue=queue, traceparent=traceparent, of=envelope
+                    envelope.to_json(), error, queue=queue, traceparent=trace, of=envelope
                 )
                 return
             if claim is None:

@@ -1,6 +1,5 @@
 """Takes tasks in: the row and its message in one transaction, so that a 202 is a promise."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,7 +24,6 @@ from fleet_workers.web.resources import WebResources
 
 _LOCK_WAIT_MS = 2000  # a first request commits within milliseconds; beyond this its process hangs
 _CHUNK = 50  # tasks a transaction: PostgreSQL keeps 64 savepoints a session in shared memory
-_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,11 +149,6 @@ class Submission:
             connection, envelope, agent=envelope.agent, traceparent=self.traceparent
         )
         return Taken(task_id=envelope.id, letter=letter)
-
-
-def valid_traceparent(header: str | None) -> str | None:
-    """The header where it is a W3C trace context, version 00; else None, as the standard asks."""
-    return header if header and _TRACEPARENT.fullmatch(header) else None
 
 
 def _with_key(fields: dict[str, Any], header_key: str | None) -> dict[str, Any]:

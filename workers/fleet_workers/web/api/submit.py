@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.background import BackgroundTask
 
+from fleet_contracts.codec import valid_traceparent
 from fleet_contracts.errors import InvalidInput
 from fleet_contracts.states import TaskState
 from fleet_workers.store import views
@@ -22,7 +23,7 @@ from fleet_workers.web.bodies import (
 from fleet_workers.web.openapi import TASK_SCHEMA
 from fleet_workers.web.problems import documented
 from fleet_workers.web.resources import Resources, WebResources
-from fleet_workers.web.submission import BulkResult, Submission, valid_traceparent
+from fleet_workers.web.submission import BulkResult, Submission
 
 MAX_BULK_TASKS = 1000
 
