@@ -46,18 +46,21 @@ class Statement:
         except psycopg.Error as error:
             raise Unavailable(f"The store cannot be reached: {error}") from error
         driver: psycopg.Connection[Any] = pooled.driver_connection  # type: ignore[assignment]
+        is_well = False
         try:
             driver.autocommit = True
             with driver.cursor(row_factory=namedtuple_row) as cursor:
                 cursor.execute(self._sql, parameters)
                 row = cursor.fetchone()
             driver.autocommit = False
+            is_well = True
         except psycopg.Error as error:
-            pooled.invalidate(error)
             if isinstance(error, psycopg.OperationalError) or _is_passing(error):
                 raise Unavailable(f"The store did not take this: {error}") from error
             raise
         finally:
+            if not is_well:  # it may still commit by itself: nobody else shall get it
+                pooled.invalidate()
             pooled.close()
         return row
 
