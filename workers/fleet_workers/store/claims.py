@@ -48,7 +48,11 @@ class Claim:
     is_first: bool = False
 
 
-_RETURNING = "RETURNING id, epoch, agent, deliveries, attempts, traceparent"
+# A journal is there before its task where the row was deleted and the message comes late.
+_RETURNING = """
+RETURNING id, epoch, agent, deliveries, attempts, traceparent,
+    epoch = 1 AND NOT EXISTS (SELECT FROM steps WHERE steps.task_id = tasks.id) AS is_first
+"""
 
 _NOT_PAUSED = """
 NOT EXISTS (SELECT FROM pauses WHERE pauses.agent IN ('*', {task}.agent)
@@ -197,5 +201,5 @@ def _claim(row: Any) -> Claim | None:
         deliveries=row.deliveries,
         attempts=row.attempts,
         traceparent=row.traceparent,
-        is_first=row.epoch == 1,
+        is_first=row.is_first,
     )
