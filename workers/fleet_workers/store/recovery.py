@@ -17,6 +17,7 @@ from fleet_workers.store.tables import tasks
 
 LONGEST_LEASE = timedelta(minutes=10)
 """No worker may ask for more, see the settings."""
+_CLOCKS_AGREE = timedelta(minutes=1)  # a time further ahead was written by another clock
 _LONGEST_WAIT = timedelta(days=2)  # no retry is due later, see Settlement
 _STORE_SETTLES = "5 seconds"  # workers are present again within one second of a restart
 
@@ -116,7 +117,7 @@ def count_forgotten(connection: Connection, *, silence: timedelta) -> dict[str, 
     """By agent, the number of queued tasks that nobody claimed for `silence`."""
     rows = connection.execute(
         select(tasks.c.agent, func.count())
-        .where(tasks.c.state == TaskState.QUEUED, tasks.c.woken_at < func.now() - silence)
+        .where(tasks.c.state == TaskState.QUEUED, _is_silent(silence))
         .group_by(tasks.c.agent)
     )
     return {row[0]: row[1] for row in rows}
@@ -131,13 +132,17 @@ def requeue_forgotten(
     """
     found = _pick(
         connection,
-        (tasks.c.state == TaskState.QUEUED)
-        & (tasks.c.agent == agent)
-        & (tasks.c.woken_at < func.now() - silence),
+        (tasks.c.state == TaskState.QUEUED) & (tasks.c.agent == agent) & _is_silent(silence),
         limit,
     )
     _queue(connection, found)
     return found
+
+
+def _is_silent(silence: timedelta) -> ColumnElement[bool]:
+    """A wake-up that lies ahead was written before the clock was put back."""
+    woken_at = tasks.c.woken_at
+    return (woken_at < func.now() - silence) | (woken_at > func.now() + _CLOCKS_AGREE)
 
 
 def bury_broken(connection: Connection, task_id: UUID, *, error: FleetError) -> None:
