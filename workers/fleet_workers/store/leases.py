@@ -61,11 +61,15 @@ class LeaseKeeper:
         self._thread.join(timeout=5)
 
     def hold(self, claim: Claim, *, since: float) -> None:
-        """Renew this claim's lease from now on; it was asked for at `since` (time.monotonic)."""
+        """Renew this claim's lease from now on; it was asked for at `since` (time.monotonic).
+
+        A slot that hung since an older claim of the same task does not end a newer one.
+        """
+        lease = _Lease(epoch=claim.epoch, ends_at=since + self._holder.lease.total_seconds())
         with self._lock:
-            self._held[claim.task_id] = _Lease(
-                epoch=claim.epoch, ends_at=since + self._holder.lease.total_seconds()
-            )
+            known = self._held.get(claim.task_id)
+            if known is None or known.epoch < claim.epoch:
+                self._held[claim.task_id] = lease
 
     def let_go(self, claim: Claim) -> None:
         """Renew it no longer."""
