@@ -18,7 +18,7 @@ from fleet_contracts.envelope import TaskEnvelope, parse_envelope
 from fleet_contracts.errors import AlreadyDecided, InvalidInput, UnknownReview
 from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
 from fleet_workers.store import outbox, reviews, sessions
-from fleet_workers.store.json_text import json_text
+from fleet_workers.store.json_text import as_stored
 from fleet_workers.store.outbox import Letter
 from fleet_workers.store.reviews import ReviewItem
 
@@ -74,7 +74,7 @@ def decide(
         by = f" by {item.decided_by}" if item.decided_by else ""
         raise AlreadyDecided(f"The review is {item.state} already{by}: load it anew to see how.")
     _check(item, ruling, text)
-    decision = json.loads(json_text({"ruling": str(ruling), "text": text}))
+    decision = as_stored({"ruling": str(ruling), "text": text})
     item = reviews.record_decision(connection, item.id, decision, decided_by=decided_by)
     return resume(connection, item)
 
@@ -130,9 +130,20 @@ def resume(connection: Connection, item: ReviewItem) -> list[Letter]:
 
 def approval_key(tool: str, plan: int, call: int, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What an approval is bound to: this call of this plan, with exactly these arguments."""
-    text = json.dumps(arguments, sort_keys=True)
+    text = json.dumps(_with_plain_numbers(arguments), sort_keys=True)
     digest = sha256(text.encode()).hexdigest()
     return {"tool": tool, "plan": plan, "call": call, "arguments_sha256": digest}
+
+
+def _with_plain_numbers(value: Any) -> Any:
+    """The store gives 1e22 back as an integer, and -0.0 without its sign."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: _with_plain_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_plain_numbers(item) for item in value]
+    return value
 
 
 def _check(item: ReviewItem, ruling: Ruling, text: str) -> None:

@@ -2,12 +2,20 @@
 
 import json
 import re
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _REFUSED = re.compile(
     r"[\x00\ud800-\udfff]"
 )  # NUL and lone surrogates: valid JSON, refused by jsonb
 _SUSPECT = ("\\u0000", "\\ud")
+
+
+def as_stored(value: T) -> T:
+    """A JSON-ready value with its texts as they read when they come back from the store."""
+    stored: T = _cleaned(value)
+    return stored
 
 
 def json_text(value: object) -> str:
@@ -20,6 +28,8 @@ def json_text(value: object) -> str:
 
 def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
+        if _REFUSED.search(value) is None:
+            return value
         # Pairs of surrogates that came as two code points are one character.
         whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return _REFUSED.sub("\ufffd", whole.replace("\x00", "\u2400"))
