@@ -7,6 +7,7 @@ from typing import Any
 
 from fleet_workers.models.messages import ChatReply, ToolCall
 from fleet_workers.store.journal import CorruptJournal, Step, StepKind, StepState
+from fleet_workers.store.json_text import json_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,17 +68,29 @@ def _plan(seq: int, result: Mapping[str, Any]) -> Plan:
 
 
 def fate_of(steps: Sequence[Step], plan: Plan, index: int) -> Step | None:
-    """The tool step or refusal that belongs to a plan's call, or None where it is untouched."""
+    """The tool step or refusal that belongs to a plan's call, or None where it is untouched.
+
+    Raises:
+        CorruptJournal: A tool step does not tell which call it is.
+    """
     for step in steps:
-        place = step.request if step.kind is StepKind.TOOL else step.result
-        if (
-            step.kind in {StepKind.TOOL, StepKind.GATE}
-            and place is not None
-            and place.get("plan") == plan.seq
-            and place.get("call") == index
-        ):
+        place = _call_of(step)
+        if place is not None and (place.get("plan"), place.get("call")) == (plan.seq, index):
             return step
     return None
+
+
+def _call_of(step: Step) -> Mapping[str, Any] | None:
+    if step.kind is StepKind.GATE:
+        return step.result
+    if step.kind is not StepKind.TOOL:
+        return None
+    if not {"plan", "call", "arguments"} <= step.request.keys():
+        raise CorruptJournal(
+            f"Step {step.seq} does not tell which call it is, so that it might be made twice: mend "
+            "the row and replay the dead letter, or submit the request anew."
+        )
+    return step.request
 
 
 def call_result(step: Step) -> dict[str, Any]:
@@ -97,8 +110,9 @@ def parse_arguments(call: ToolCall) -> dict[str, Any]:
         ValueError: They are not a JSON object; the text tells a model how to mend them.
     """
     try:
-        arguments = json.loads(call.arguments or "{}")
-    except ValueError as error:
+        # As the store keeps them, so that an approval read back is for the same arguments.
+        arguments = json.loads(json_text(json.loads(call.arguments or "{}")))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"The arguments of {call.name} are not JSON: {error}.") from error
     if not isinstance(arguments, dict):
         raise ValueError(f"The arguments of {call.name} must be a JSON object.")  # noqa: TRY004 one error for one fault

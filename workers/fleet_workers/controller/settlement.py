@@ -20,7 +20,7 @@ from fleet_workers.review.queue import open_review
 from fleet_workers.store import dead_letters, endings, outbox, sessions
 from fleet_workers.store.claims import Claim
 from fleet_workers.store.endings import Ending
-from fleet_workers.store.journal import Post, StepKind, StoredJournal
+from fleet_workers.store.journal import CorruptJournal, Post, StepKind, StoredJournal
 from fleet_workers.store.outbox import Letter
 
 log = structlog.get_logger()
@@ -246,7 +246,10 @@ def _reply(connection: Connection, envelope: TaskEnvelope, outcome: Outcome) -> 
 
 
 def _model_of(journal: StoredJournal, agent: str) -> Mapping[str, Any]:
-    made = plans(journal.steps(), agent)
+    try:
+        made = plans(journal.steps(), agent)
+    except CorruptJournal:  # the very reason for which the task is given up
+        made = []
     return {"model": made[-1].model, "offline": made[-1].offline} if made else {}
 
 

@@ -26,7 +26,7 @@ from fleet_workers.store.journal_rows import (
     read_failures,
     read_steps,
 )
-from fleet_workers.store.json_text import json_text
+from fleet_workers.store.json_text import as_stored, json_text
 from fleet_workers.store.outbox import Letter
 from fleet_workers.store.statement import Statement
 
@@ -144,6 +144,7 @@ class StoredJournal:
         self._held = held
         self._pending = PendingSteps()
         self._steps: list[Step] = []
+        self._adds_steps = True
         self._repeated_delivery = held.deliveries > 1
         if not held.is_first:
             with store_errors(), engine.connect() as connection:
@@ -151,8 +152,13 @@ class StoredJournal:
 
     @classmethod
     def unread(cls, engine: Engine, held: Claim) -> Self:
-        """The journal of a task whose rows cannot be read: it can only end the run."""
-        return cls(engine, replace(held, is_first=True))
+        """The journal of a task whose rows are not to be read: it can only end the run.
+
+        It adds no step to rows that it does not know: one in a gap would hide the gap.
+        """
+        journal = cls(engine, replace(held, is_first=True))
+        journal._adds_steps = False
+        return journal
 
     def steps(self) -> list[Step]:
         """All steps in order, those not yet written included."""
@@ -191,15 +197,7 @@ class StoredJournal:
         record, and the error raised all the same.
         """
         begun = self._steps[seq]
-        done = Step(
-            seq=seq,
-            kind=begun.kind,
-            name=begun.name,
-            state=StepState.DONE,
-            request=begun.request,
-            result=result,
-            usage=usage,
-        )
+        done = replace(begun, state=StepState.DONE, result=as_stored(result), usage=usage)
         self._steps[seq] = done
         self._pending.finished.append(done)
         if begun.request.get("effect") == "write":
@@ -230,13 +228,14 @@ class StoredJournal:
             LeaseLost: Another worker holds the task; nothing is written.
             Unavailable: The store is away; nothing is known to be written.
         """
+        steps = self._pending if self._adds_steps else PendingSteps()
 
         def write() -> list[Letter]:
             if post is None:
-                endings.leave(self._engine, self._held, ending, self._pending)
+                endings.leave(self._engine, self._held, ending, steps)
                 return []
             with store_errors(), self._engine.begin() as connection:
-                endings.leave(connection, self._held, ending, self._pending)
+                endings.leave(connection, self._held, ending, steps)
                 return list(post(connection))
 
         letters = _patiently(write)
@@ -263,7 +262,12 @@ class StoredJournal:
         result: Mapping[str, Any] | None,
     ) -> int:
         step = Step(
-            seq=len(self._steps), kind=kind, name=name, state=state, request=request, result=result
+            seq=len(self._steps),
+            kind=kind,
+            name=name,
+            state=state,
+            request=as_stored(request),
+            result=as_stored(result),
         )
         self._steps.append(step)
         self._pending.added.append(step)

@@ -145,13 +145,15 @@ def read_steps(connection: Connection, task_id: UUID) -> list[Step]:
 
 
 def read_failures(connection: Connection, task_id: UUID) -> list[dict[str, Any]]:
-    """The failed attempts in a task's journal, in order."""
+    """The failed attempts in a task's journal, in order, as far as they can be read."""
     rows = connection.execute(
         select(steps.c.name, steps.c.result)
         .where(steps.c.task_id == task_id, steps.c.kind == StepKind.FAILURE)
         .order_by(steps.c.seq)
     )
-    return [{"code": row.name, **(_object(row.result) or {})} for row in rows]
+    return [
+        {"code": row.name, **(row.result if isinstance(row.result, dict) else {})} for row in rows
+    ]
 
 
 def _step(row: Row[Any]) -> Step:
