@@ -1,0 +1,257 @@
+"""The machine's world: a store, a broker that holds messages as the rules please, and processes."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, Engine, Row, func, select, text, update
+
+from fleet_contracts.codec import STORED_HEADER, WireMessage
+from fleet_contracts.envelope import TaskEnvelope, build_envelope
+from fleet_contracts.topology import AGENTS_EXCHANGE
+from fleet_workers.janitor.sweep import Sweeper
+from fleet_workers.models.messages import ChatModel
+from fleet_workers.store import outbox, tables, tasks
+from fleet_workers.store.accounts import add_tenant
+from fleet_workers.store.outbox import Letter
+from fleet_workers.store.tables import metadata
+from fleet_workers.tools import Tool
+from unit.machine.business import Business, catalogue_of
+from unit.machine.process import Process, open_ports
+from unit.machine.strikes import Run, Strike, point
+from unit.machine.writer import Script, Writer
+
+_PAST = func.now() - timedelta(days=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """What stands on the broker."""
+
+    payload: dict[str, Any]
+    stored: bool
+    submitted_at: datetime | None = None
+    traceparent: Any = None
+
+    @property
+    def task_id(self) -> str:
+        return str(self.payload["id"])
+
+
+@dataclass
+class Broker:
+    """Keeps messages; each rule takes which it likes. It also is the postman that sends them."""
+
+    engine: Engine
+    messages: list[Message] = field(default_factory=list)
+    replies: list[WireMessage] = field(default_factory=list)
+
+    def send(self, letters: Sequence[Letter]) -> None:
+        for letter in letters:
+            if point("send") == "away":
+                return
+            if letter.exchange == AGENTS_EXCHANGE:
+                payload = json.loads(letter.message.body)[0][0]
+                stored = bool(letter.message.headers.get(STORED_HEADER))
+                self.messages.append(Message(payload=payload, stored=stored))
+            elif letter.message.routing_key.startswith("reply."):
+                self.replies.append(letter.message)
+            with self.engine.begin() as connection:
+                outbox.mark_sent(connection, [letter.id])
+
+    def count_messages(self, agent: str) -> int:
+        assert agent
+        return 0
+
+
+class World:
+    """A fleet on an empty store. Its business and model are the machine's own, unless given."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        model: ChatModel | None = None,
+        tools: Sequence[Tool] | None = None,
+    ) -> None:
+        self.engine = engine
+        self.broker = Broker(engine)
+        self.writer = Writer()
+        self.ports = open_ports(model or self.writer)
+        self.business = Business(may_act=self._may_act)
+        self.catalogue = catalogue_of(self.business.tools() if tools is None else tools)
+        self.stalled: list[tuple[Run, Process]] = []
+        self.dead_processes: set[str] = set()
+        self._at_work: Process | None = None
+        with engine.begin() as connection:
+            for table in metadata.tables.values():
+                connection.execute(table.delete())
+            add_tenant(connection, "acme")
+
+    def deliver(self, message: Message, strikes: Sequence[Strike]) -> Run:
+        """Give a message to a process of its own."""
+        process = Process(self.engine, self.catalogue, self.ports, self.broker)  # type: ignore[arg-type]
+
+        def work() -> None:
+            process.deliver(
+                message.payload,
+                queue="agent.clerk",
+                traceparent=message.traceparent,
+                stored=message.stored,
+                submitted_at=message.submitted_at,
+            )
+
+        run = Run(process.name, work)
+        self._go_on(run, process, strikes)
+        return run
+
+    def submit(self, wishes: Sequence[str] = (), *, end: str = "answer", **fields: Any) -> UUID:
+        """Store a task whose script is this, with its message on the broker."""
+        number = len(self.writer.scripts)
+        self.writer.scripts[number] = Script(
+            number=number, wishes=tuple(wishes), together=1, end=end
+        )
+        values = {"tenant": "acme", "agent": "clerk", "input": f"request {number} please", **fields}
+        envelope = build_envelope(**values)
+
+        def take(connection: Connection) -> list[Letter]:
+            assert tasks.accept(connection, envelope, traceparent=None)
+            return post(connection, envelope)
+
+        self.change(take)
+        return envelope.id
+
+    def work(self, *strikes: Strike) -> None:
+        """Deliver all messages that stand on the broker now, the oldest first."""
+        for message in list(self.broker.messages):
+            run = self.deliver(message, strikes)
+            if not run.is_killed:
+                self.broker.messages.remove(message)
+
+    def settle(self) -> None:
+        """Sweep and work until nothing more happens by itself."""
+        for _ in range(40):
+            self.work()
+            self.pass_time()
+            self.sweep()
+            if not self.broker.messages:
+                return
+        pytest.fail(f"No end in sight: {self.all_tasks()}")
+
+    def wake(self, place: int, strikes: Sequence[Strike]) -> None:
+        """Let a stalled process go on."""
+        run, process = self.stalled.pop(place)
+        self._go_on(run, process, strikes)
+
+    def kill(self, place: int) -> None:
+        """End a stalled process."""
+        run, process = self.stalled.pop(place)
+        run.kill()
+        self.dead_processes.add(process.name)
+
+    def sweep(self, strikes: Sequence[Strike] = ()) -> None:
+        """Let a janitor make one round, and look for forgotten tasks."""
+
+        def work() -> None:
+            sweeper = Sweeper(self.engine, self.broker)  # type: ignore[arg-type]
+            sweeper.sweep()
+            sweeper.wake_forgotten()
+
+        run = Run("janitor", work)
+        run.go_on(strikes)
+        while run.stalled_at is not None:
+            Run("another janitor", work).go_on()
+            run.go_on()
+        if run.error is not None:
+            raise run.error
+
+    def pass_time(self) -> None:
+        """Whatever waits for a time, waits no more; who is dead has been silent for long."""
+        dead = sorted(self.dead_processes)
+        with self.engine.begin() as connection:
+            for statement in (
+                "UPDATE tasks SET due_at = now() - interval '1 day' WHERE state = 'retrying'",
+                "UPDATE tasks SET woken_at = now() - interval '1 day' WHERE woken_at IS NOT NULL",
+                "UPDATE outbox SET try_at = now() - interval '1 day'",
+            ):
+                connection.execute(text(statement))
+            connection.execute(
+                update(tables.tasks)
+                .where(tables.tasks.c.worker.in_(dead))
+                .values(silent_from=_PAST)
+            )
+
+    def end_lease(self, place: int, *, cut: bool) -> None:
+        """A stalled process has not renewed: its lease is over, or its connection was cut."""
+        _, process = self.stalled[place]
+        process.guardian.is_over = not cut
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(tables.tasks)
+                .where(tables.tasks.c.worker == process.name)
+                .values({"silent_from" if cut else "lease_until": _PAST})
+            )
+
+    def close(self) -> None:
+        """End what still stands, and close connections."""
+        while self.stalled:
+            self.kill(0)
+        self.ports.tools.close()  # type: ignore[attr-defined] # the real runtime
+
+    def all_tasks(self) -> list[Row[Any]]:
+        """All rows of tasks, oldest first."""
+        with self.engine.begin() as connection:
+            query = select(tables.tasks).order_by(tables.tasks.c.created_at, tables.tasks.c.id)
+            return list(connection.execute(query))
+
+    def task(self, task_id: UUID) -> Row[Any] | None:
+        with self.engine.begin() as connection:
+            return connection.execute(
+                select(tables.tasks).where(tables.tasks.c.id == task_id)
+            ).one_or_none()
+
+    def rows(self, table: str) -> list[Row[Any]]:
+        """All rows of a table, in order of their ids."""
+        with self.engine.begin() as connection:
+            found = metadata.tables[table]
+            return list(connection.execute(select(found).order_by(found.c.id)))
+
+    def change(self, work: Callable[[Connection], Sequence[Letter] | None]) -> None:
+        """Do something in one transaction, and send its letters."""
+        with self.engine.begin() as connection:
+            letters = work(connection)
+        self.broker.send(letters or [])
+
+    def decide_outside(self, review_id: UUID, decision: dict[str, str]) -> None:
+        """Another system writes a decision; the janitor gives it its consequence."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(tables.reviews)
+                .where(tables.reviews.c.id == review_id, tables.reviews.c.state == "waiting")
+                .values(state="decided", decision=decision, decided_by="outside")
+            )
+
+    def _go_on(self, run: Run, process: Process, strikes: Sequence[Strike]) -> None:
+        before, self._at_work = self._at_work, process
+        run.go_on(strikes)
+        self._at_work = before
+        if run.stalled_at is not None:
+            self.stalled.append((run, process))
+        elif run.is_killed:
+            self.dead_processes.add(process.name)
+        elif run.error is not None:
+            raise run.error
+
+    def _may_act(self, task_id: UUID) -> bool:
+        process, row = self._at_work, self.task(task_id)
+        return process is not None and row is not None and row.worker == process.name
+
+
+def post(connection: Connection, envelope: TaskEnvelope) -> list[Letter]:
+    """The letter of a task that was just stored."""
+    letter = outbox.post_task(connection, envelope, agent=envelope.agent, traceparent=None)
+    return [letter]
