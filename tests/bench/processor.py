@@ -1,6 +1,6 @@
 """Processor time that programs use, by asking the kernel: it hardly depends on who else is busy."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -29,29 +29,37 @@ class ProcessorClock:
 
     def read(self) -> ProcessorTime:
         """What they have used since they started."""
+        programs = [each for each in psutil.process_iter(["name"]) if each.info["name"]]
+        sessions = self._session_ids()
         return ProcessorTime(
-            workers=sum(_seconds(each) for each in self._workers),
-            store=_of_all(self._sessions()),
-            broker=_of_all([each for each in psutil.process_iter() if each.name() == "beam.smp"]),
+            workers=sum(_with_children(each) for each in self._workers),
+            store=_of_all(
+                each
+                for each in programs
+                if each.pid in sessions and each.info["name"] == "postgres"
+            ),
+            broker=_of_all(each for each in programs if each.info["name"] == "beam.smp"),
         )
 
-    def _sessions(self) -> list[psutil.Process]:
+    def _session_ids(self) -> set[int]:
         if self._engine is None:
-            return []
+            return set()
         query = text("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
         with self._engine.begin() as connection:
-            found = connection.execute(query).scalars().all()
-        return [
-            psutil.Process(each)
-            for each in found
-            if psutil.pid_exists(each) and psutil.Process(each).name() == "postgres"
-        ]
+            return set(connection.execute(query).scalars())
 
 
-def _of_all(processes: list[psutil.Process]) -> float | None:
-    return sum(sum(each.cpu_times()[:2]) for each in processes) if processes else None
+def _of_all(processes: Iterable[psutil.Process]) -> float | None:
+    seconds = [_seconds(each) for each in processes]
+    return sum(seconds) if seconds else None
+
+
+def _with_children(process: psutil.Process) -> float:
+    return sum(_seconds(each) for each in [process, *process.children(recursive=True)])
 
 
 def _seconds(process: psutil.Process) -> float:
-    everyone = [process, *process.children(recursive=True)]
-    return sum(sum(each.cpu_times()[:2]) for each in everyone)
+    try:
+        return sum(process.cpu_times()[:2])
+    except psutil.NoSuchProcess:
+        return 0.0  # it ended while the others were asked
