@@ -81,11 +81,11 @@ class Reviewer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revival:
-    """A worker that was stalled past its lease and went on, with the tasks it held before."""
+    """A worker that was stalled past its lease and went on; `held` are epochs of its tasks."""
 
     pid: int
     at: float
-    held: frozenset[str]
+    held: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ class Reviver:
     promised: Mapping[str, ChaosTask]
     stalled_seconds: float
     revivals: list[Revival] = field(default_factory=list)
-    _held: dict[int, frozenset[str]] = field(default_factory=dict)
+    _held: dict[int, Mapping[str, int]] = field(default_factory=dict)
 
     def look(self) -> None:
         for pid, since in self.pool.stopped().items():
@@ -107,14 +107,14 @@ class Reviver:
                 self.revivals.append(Revival(pid=pid, at=time.time(), held=self._held.pop(pid)))
                 self.pool.revive(pid)
 
-    def _held_by(self, pid: int) -> frozenset[str]:
+    def _held_by(self, pid: int) -> Mapping[str, int]:
         refs = {task.id: ref for ref, task in list(self.promised.items())}
-        query = select(tasks.c.id).where(
+        query = select(tasks.c.id, tasks.c.epoch).where(
             tasks.c.state == TaskState.RUNNING, tasks.c.worker.like(f"%:{pid}")
         )
         with self.engine.begin() as connection:
-            found = connection.execute(query).scalars()
-            return frozenset(refs[task_id] for task_id in found if task_id in refs)
+            rows = connection.execute(query)
+            return {refs[row.id]: row.epoch for row in rows if row.id in refs}
 
 
 class Attendance:
@@ -141,22 +141,19 @@ class Attendance:
 
 def late_writes(asks: Sequence[Ask], revivals: Sequence[Revival]) -> list[str]:
     """Writes that a revived worker asked for in the name of a task it had lost meanwhile."""
-    return [
-        f"{ask.ref} by process {ask.pid}"
-        for ask in asks
-        if any(is_late(ask.ref, ask.pid, ask.at, each) for each in revivals)
-    ]
+    return [f"{ask.ref} by process {ask.pid}" for ask in asks if _is_late(ask, revivals)]
 
 
 def late_turns(reads: Sequence[Read], revivals: Sequence[Revival]) -> set[tuple[str, int]]:
     """Model replies that a revived worker read for a task it had lost: to no effect, but paid."""
-    return {
-        (read.ref, read.replies)
-        for read in reads
-        if any(is_late(read.ref, read.pid, read.at, each) for each in revivals)
-    }
+    return {(read.ref, read.replies) for read in reads if _is_late(read, revivals)}
 
 
-def is_late(ref: str, pid: int, at: float, revival: Revival) -> bool:
-    """Tell whether a process did something after its revival for a task it held before."""
-    return pid == revival.pid and at >= revival.at and ref in revival.held
+def _is_late(deed: Ask | Read, revivals: Sequence[Revival]) -> bool:
+    """Tell whether a process did something after its revival under a claim from before it."""
+    return any(
+        deed.pid == revival.pid
+        and deed.at >= revival.at
+        and deed.epoch <= revival.held.get(deed.ref, -1)
+        for revival in revivals
+    )

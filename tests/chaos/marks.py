@@ -2,20 +2,17 @@
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A write asked for in a task's name by a process, and when."""
+    """A write asked for in a task's name by a process, under which of its claims, and when."""
 
     ref: str
     pid: int
+    epoch: int
     at: float
 
 
@@ -26,6 +23,7 @@ class Read:
     ref: str
     replies: int
     pid: int
+    epoch: int
     at: float
 
 
@@ -57,26 +55,27 @@ class Marks:
             if (parts := path.name.split("."))[0] == kind
         ]
 
-    def note_read(self, ref: str, replies: int) -> None:
-        """Say that a worker has read the model's reply to this point of a conversation."""
-        self._append("reads", f"{ref} {replies} {os.getpid()} {time.time()}")
+    def note_read(self, ref: str, replies: int, epoch: int) -> None:
+        """Say that this process has read the model's reply to this point of a conversation."""
+        self._append("reads", f"{ref} {replies} {os.getpid()} {epoch} {time.time()}")
 
     def reads(self) -> list[Read]:
         """Every reply of the model that a worker has read."""
-        return self._lines(
-            "reads",
-            lambda ref, replies, pid, at: Read(
-                ref=ref, replies=int(replies), pid=int(pid), at=float(at)
-            ),
-        )
+        return [
+            Read(ref=ref, replies=int(replies), pid=int(pid), epoch=int(epoch), at=float(at))
+            for ref, replies, pid, epoch, at in self._lines("reads")
+        ]
 
-    def note_ask(self, ref: str) -> None:
+    def note_ask(self, ref: str, epoch: int) -> None:
         """Say that this process is about to ask the business for a write."""
-        self._append("asks", f"{ref} {os.getpid()} {time.time()}")
+        self._append("asks", f"{ref} {os.getpid()} {epoch} {time.time()}")
 
     def asks(self) -> list[Ask]:
         """Every write that a worker asked the business for."""
-        return self._lines("asks", lambda ref, pid, at: Ask(ref=ref, pid=int(pid), at=float(at)))
+        return [
+            Ask(ref=ref, pid=int(pid), epoch=int(epoch), at=float(at))
+            for ref, pid, epoch, at in self._lines("asks")
+        ]
 
     def _append(self, name: str, line: str) -> None:
         descriptor = os.open(
@@ -85,10 +84,6 @@ class Marks:
         os.write(descriptor, f"{line}\n".encode())  # one write: lines of others do not mix in
         os.close(descriptor)
 
-    def _lines(self, name: str, parse: Callable[..., T]) -> list[T]:
+    def _lines(self, name: str) -> list[list[str]]:
         path = self._folder / f"{name}.log"
-        return (
-            [parse(*line.split()) for line in path.read_text().splitlines()]
-            if path.exists()
-            else []
-        )
+        return [line.split() for line in path.read_text().splitlines()] if path.exists() else []

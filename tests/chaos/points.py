@@ -96,13 +96,19 @@ class Doom:
         self._at_work = threading.local()
 
     @property
+    def epoch(self) -> int:
+        """The epoch of the claim that this thread works under; 0 before a claim."""
+        return getattr(self._at_work, "epoch", 0)
+
+    @property
     def tags(self) -> Mapping[str, str]:
         """The tags of the task that this thread works on; empty between tasks."""
         return getattr(self._at_work, "tags", {})
 
-    def begin(self, text: str) -> None:
+    def begin(self, text: str, epoch: int) -> None:
         """Note the task that this thread works on now."""
         self._at_work.tags = read_tags(text)
+        self._at_work.epoch = epoch
 
     def reach(self, point: str) -> None:
         """Die here, once, if the task says so; a poison task as often as it comes here."""
@@ -179,12 +185,12 @@ def _note_work(doom: Doom) -> None:
 
     @functools.wraps(deliver)
     def delivered(self: Executor, payload: object, **options: Any) -> None:
-        doom.begin(str(payload.get("input", "")) if isinstance(payload, dict) else "")
+        doom.begin(str(payload.get("input", "")) if isinstance(payload, dict) else "", 0)
         deliver(self, payload, **options)
 
     @functools.wraps(work)
     def worked(self: Executor, claim: Any, envelope: Any, **options: Any) -> None:
-        doom.begin(envelope.input)
+        doom.begin(envelope.input, claim.epoch)
         work(self, claim, envelope, **options)
 
     Executor.deliver, Executor.work = delivered, worked  # type: ignore[method-assign]
@@ -197,7 +203,7 @@ def _note_reads(marks: Marks, doom: Doom) -> None:
     def noted(self: Gateway, request: Any) -> Any:
         reply = complete(self, request)
         if "task" in doom.tags:
-            marks.note_read(doom.tags["task"], turn_of(request.messages)[1])
+            marks.note_read(doom.tags["task"], turn_of(request.messages)[1], doom.epoch)
         return reply
 
     Gateway.complete = noted  # type: ignore[method-assign]
@@ -209,7 +215,7 @@ def _note_asks(marks: Marks, doom: Doom) -> None:
     @functools.wraps(send)
     def noted(self: httpx2.Client, request: httpx2.Request, **options: Any) -> Any:
         if _is_post((self, request)) and "task" in doom.tags:
-            marks.note_ask(doom.tags["task"])
+            marks.note_ask(doom.tags["task"], doom.epoch)
         return send(self, request, **options)
 
     httpx2.Client.send = noted  # type: ignore[method-assign]

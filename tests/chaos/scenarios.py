@@ -169,7 +169,8 @@ def task_stream(
     kills = [{"script_name": name, "kill": point} for name in names for point in harm.kill]
     kills += [{"script_name": "bonus", "kill": point} for point in harm.resumed] * 2
     order.shuffle(kills)
-    once = [{"script_name": order.choice(names), "stall": point} for point in harm.stall]
+    # Whoever goes on with an incident after another has taken it over opens a second one.
+    once = [{"script_name": "incident", "stall": point} for point in harm.stall]
     once += [{"script_name": "refund", "poison": point} for point in harm.poison]
     order.shuffle(once)
     deeds = itertools.cycle(kills)
