@@ -14,6 +14,7 @@ FleetError
 ├── TransientError        the same call may succeed later             retryable
 │   ├── Unavailable       a server cannot be reached or is overloaded
 │   │   └── BreakerOpen   it failed so often that it is left alone; no attempt is counted
+│   ├── TooEarly          what was begun before may still be under way; no attempt is counted
 │   └── TimedOut          no answer within the time allowed
 ├── PermanentError        the same call will fail again               not retryable
 ├── InDoubt               whether a write took effect is not known    not retryable
@@ -98,11 +99,13 @@ class ConfigurationError(FleetError):
 class TransientError(FleetError):
     """The same call may succeed later.
 
-    `retry_after_seconds` carries what the other side asked for, where it did.
+    `retry_after_seconds` carries what the other side asked for, where it did. `counts_attempt`
+    tells whether the task uses up one of its attempts.
     """
 
     code = "transient"
     retryable = True
+    counts_attempt: ClassVar[bool] = True
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
@@ -122,6 +125,17 @@ class BreakerOpen(Unavailable):
     """
 
     code = "breaker_open"
+    counts_attempt = False
+
+
+class TooEarly(TransientError):
+    """What was begun before may still be under way, so it cannot be told whether it was done.
+
+    Nothing was called, so the task waits without using up one of its attempts.
+    """
+
+    code = "too_early"
+    counts_attempt = False
 
 
 class TimedOut(TransientError):

@@ -68,6 +68,8 @@ def _transport_options(broker_url: str) -> dict[str, Any]:
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
         "unacked_restore_limit": 100,
+        # A worker killed while it looks for such messages would keep the others from it for 300 s.
+        "unacked_mutex_expire": 10,
         "socket_timeout": 30,
         "socket_connect_timeout": 5,
     }

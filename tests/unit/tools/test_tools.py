@@ -12,9 +12,16 @@ import pytest
 from pydantic import BaseModel, Field
 
 from fleet_contracts.envelope import build_envelope
-from fleet_contracts.errors import ConfigurationError, PermanentError, TimedOut, Unavailable
+from fleet_contracts.errors import (
+    ConfigurationError,
+    PermanentError,
+    TimedOut,
+    TooEarly,
+    Unavailable,
+)
 from fleet_workers.resilience.breakers import Breakers
 from fleet_workers.tools import Tool, ToolContext, tool
+from fleet_workers.tools.repeat import Repeat
 from fleet_workers.tools.runtime import ToolRuntime
 
 
@@ -89,7 +96,9 @@ def base_url() -> Iterator[str]:
     server.server_close()
 
 
-def call(each: Tool, base_url: str = "", *, resumed: bool = False, **arguments: Any) -> object:
+def call(
+    each: Tool, base_url: str = "", *, repeat: Repeat | None = None, **arguments: Any
+) -> object:
     runtime = ToolRuntime(
         breakers=Breakers(), environment={"BASE_URL": base_url, "SECRET": "hidden"}
     )
@@ -104,7 +113,7 @@ def call(each: Tool, base_url: str = "", *, resumed: bool = False, **arguments: 
             agent="billing",
             key="k1",
             environment=("BASE_URL",),
-            resumed=resumed,
+            repeat=repeat,
             fence=lambda: None,
         )
     finally:
@@ -186,6 +195,19 @@ def test_a_result_of_another_shape_is_an_error_of_the_tool() -> None:
 
 
 def test_a_resumed_write_is_looked_up_before_it_is_repeated() -> None:
-    assert call(order, resumed=True, customer="c1") == "found"
-    assert call(order, resumed=True, customer="c2") == "ordered"
+    asked: list[str] = []
+    late = Repeat(begun_seconds_ago=60, again=lambda: asked.append("again"))
+    assert call(order, repeat=late, customer="c1") == "found"
+    assert asked == []
+    assert call(order, repeat=late, customer="c2") == "ordered"
+    assert asked == ["again"]
+
+
+def test_a_write_that_may_still_be_under_way_is_not_repeated_yet() -> None:
+    early = Repeat(begun_seconds_ago=3, again=lambda: pytest.fail("it was asked again"))
+    assert call(order, repeat=early, customer="c1") == "found"
+    with pytest.raises(TooEarly) as raised:
+        call(order, repeat=early, customer="c2")
+    assert raised.value.retry_after_seconds == pytest.approx(12)
+    assert not raised.value.counts_attempt
     assert call(order, customer="c1") == "ordered"

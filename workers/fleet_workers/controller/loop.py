@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Protocol
 
@@ -30,6 +31,7 @@ from fleet_workers.models.messages import ChatModel, ChatRequest, Message
 from fleet_workers.rails.inbound import inbound_signals
 from fleet_workers.store.journal import Journal, StepKind, Usage
 from fleet_workers.tools import Tool
+from fleet_workers.tools.repeat import Repeat
 
 
 class ToolPort(Protocol):
@@ -44,12 +46,13 @@ class ToolPort(Protocol):
         agent: str,
         key: str,
         environment: tuple[str, ...],
-        resumed: bool,
+        repeat: Repeat | None,
         fence: Callable[[], None],
     ) -> object:
         """Call once, retrying short blips where that is safe; gives a JSON-ready value.
 
-        `fence` is to be called right before anything goes out.
+        `repeat` marks a call that was begun before. `fence` is to be called right before anything
+        goes out.
 
         Raises:
             TransientError: It may succeed later; the step stays open and is repeated with its key.
@@ -202,7 +205,7 @@ def _call_tool(  # noqa: PLR0917 as above
     guard: Guard,
 ) -> None:
     key = f"{envelope.id}:{decision.plan}:{decision.index}"
-    seq = decision.resumes
+    seq, repeat = decision.resumes, None
     if seq is None:
         seq = journal.begin(
             StepKind.TOOL,
@@ -218,7 +221,9 @@ def _call_tool(  # noqa: PLR0917 as above
     else:
         if decision.allowed_by is not None:
             journal.record(StepKind.REVIEW, USED_STEP, {"review": decision.allowed_by})
-        journal.resume(seq)
+        repeat = Repeat(
+            begun_seconds_ago=journal.resume(seq), again=partial(journal.ask_again, seq)
+        )
     try:
         value = ports.tools.call(
             decision.tool,
@@ -227,7 +232,7 @@ def _call_tool(  # noqa: PLR0917 as above
             agent=agent,
             key=key,
             environment=environment,
-            resumed=decision.resumes is not None,
+            repeat=repeat,
             fence=guard.fence,
         )
     except InDoubt as error:

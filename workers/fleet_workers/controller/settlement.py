@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection
 
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope
-from fleet_contracts.errors import BreakerOpen, FleetError, TransientError
+from fleet_contracts.errors import FleetError, TransientError
 from fleet_contracts.outcome import Outcome, OutcomeKind
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.controller.decision import Finish, Park, Reroute
@@ -163,10 +163,11 @@ class Settlement:
     def retry(self, error: TransientError, held: Held) -> None:
         """Let a task wait for its next attempt, or give it up after the last one.
 
-        A wait for a breaker uses up no attempt: nothing was tried.
+        Where nothing was tried (a breaker is open, an earlier request may be under way) no
+        attempt is used up.
         """
         claim, journal = held.claim, held.journal
-        counts = not isinstance(error, BreakerOpen)
+        counts = error.counts_attempt
         if counts and claim.attempts + 1 >= self._max_attempts:
             self.bury(error, "attempts_used_up", held)
             return

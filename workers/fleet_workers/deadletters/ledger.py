@@ -60,7 +60,9 @@ class LedgerTools:
             self.reads_made += 1
             return self._tools.call(tool, arguments, **circumstances)
         self.would_do.append(
-            WouldDo(tool=tool.name, arguments=arguments, repeats=bool(circumstances["resumed"]))
+            WouldDo(
+                tool=tool.name, arguments=arguments, repeats=circumstances["repeat"] is not None
+            )
         )
         return dict(PLACEHOLDER)
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -15,7 +15,6 @@ from fleet_workers.store.claims import Claim, lease_lost
 from fleet_workers.store.endings import Ending
 from fleet_workers.store.engine import store_errors
 from fleet_workers.store.journal_rows import (
-    FLUSH_CTES,
     CorruptJournal,
     PendingSteps,
     Step,
@@ -25,6 +24,14 @@ from fleet_workers.store.journal_rows import (
     flush_parameters,
     read_failures,
     read_steps,
+)
+from fleet_workers.store.journal_statements import (
+    ASK_AGAIN,
+    KEEP_TEXT,
+    LATE,
+    RESUME,
+    WRITE_HELD,
+    WRITE_PROGRESS,
 )
 from fleet_workers.store.json_text import as_stored, json_text
 from fleet_workers.store.outbox import Letter
@@ -69,11 +76,21 @@ class Journal(Protocol):
         """
         ...
 
-    def resume(self, seq: int) -> None:
+    def resume(self, seq: int) -> float:
         """Make sure, before a step is done again, that the task is still ours.
+
+        Gives the seconds since the step was last asked for.
 
         Raises:
             LeaseLost: Another worker holds the task: do not do what was about to be done.
+        """
+        ...
+
+    def ask_again(self, seq: int) -> None:
+        """Note that the step is asked for once more, now.
+
+        Raises:
+            LeaseLost: Another worker holds the task: do not ask.
         """
         ...
 
@@ -90,42 +107,6 @@ class Journal(Protocol):
         ...
 
 
-_WRITE = """
-WITH fence AS MATERIALIZED ({fence}), {flush}
-SELECT id FROM fence
-"""
-_HELD = "WHERE id = :task_id AND epoch = :epoch AND state = 'running'"
-# FOR SHARE: a claim that comes at the same time waits for this commit, and so reads all of it.
-_WRITE_HELD = Statement(
-    _WRITE.format(
-        fence=f"SELECT id FROM tasks {_HELD} FOR SHARE",  # noqa: S608 constants
-        flush=FLUSH_CTES,
-    )
-)
-_WRITE_PROGRESS = Statement(
-    _WRITE.format(
-        fence=f"UPDATE tasks SET deliveries = 1 {_HELD} RETURNING id",  # noqa: S608 constants
-        flush=FLUSH_CTES,
-    )
-)
-_RESUME = Statement(f"""
-WITH fence AS MATERIALIZED (SELECT id FROM tasks {_HELD} FOR SHARE)
-UPDATE steps SET epoch = :epoch FROM fence WHERE task_id = :task_id AND seq = :seq
-RETURNING seq
-""")  # noqa: S608 constants
-_LATE = Statement("""
-UPDATE steps SET state = 'done', result = CAST(:result AS jsonb), finished_at = clock_timestamp()
-FROM tasks
-WHERE steps.task_id = :task_id AND steps.seq = :seq AND steps.epoch = :epoch
-    AND steps.state = 'started' AND tasks.id = steps.task_id
-    AND tasks.state IN ('cancelled', 'expired')
-RETURNING steps.seq
-""")
-_KEEP_TEXT = Statement("""
-INSERT INTO texts (hash, body) VALUES (:hash, :body) ON CONFLICT DO NOTHING RETURNING hash
-""")
-
-
 class StoredJournal:
     """The journal of one claimed task in PostgreSQL. Used by one thread.
 
@@ -137,7 +118,8 @@ class StoredJournal:
     throws no paid model call away.
     """
 
-    _kept_texts: set[str] = set()  # noqa: RUF012 what this process knows to stand in the store
+    # What this process knows to stand in a store, by the store's address and the text's hash.
+    _kept_texts: ClassVar[set[tuple[str, str]]] = set()
 
     def __init__(self, engine: Engine, held: Claim) -> None:
         self._engine = engine
@@ -184,11 +166,16 @@ class StoredJournal:
         self.flush()
         return seq
 
-    def resume(self, seq: int) -> None:
+    def resume(self, seq: int) -> float:
         """Check the fence, and write this worker's epoch beside the step."""
         self.flush()
         parameters = {"task_id": self._held.task_id, "epoch": self._held.epoch, "seq": seq}
-        self._hold(_RESUME, parameters)
+        return float(self._hold(RESUME, parameters).begun_seconds_ago)
+
+    def ask_again(self, seq: int) -> None:
+        """Check the fence, and write the time beside the step."""
+        parameters = {"task_id": self._held.task_id, "epoch": self._held.epoch, "seq": seq}
+        self._hold(ASK_AGAIN, parameters)
 
     def finish(self, seq: int, result: Mapping[str, Any], usage: Usage | None = None) -> None:
         """Note a step as done; a write is stored at once.
@@ -215,7 +202,7 @@ class StoredJournal:
             Unavailable: The store is away; nothing is known to be written.
         """
         progress = self._repeated_delivery and bool(self._pending.finished)
-        statement = _WRITE_PROGRESS if progress else _WRITE_HELD
+        statement = WRITE_PROGRESS if progress else WRITE_HELD
         parameters = flush_parameters(self._held.task_id, self._held.epoch, self._pending)
         self._hold(statement, parameters)
         self._pending.clear()
@@ -246,10 +233,11 @@ class StoredJournal:
         """Keep a text that many steps share, once, and give its SHA-256 in hex."""
         digest = sha256(body.encode("utf-8", "replace"))
         name = digest.hexdigest()
-        if name not in self._kept_texts:
+        kept = (str(self._engine.url), name)
+        if kept not in self._kept_texts:
             parameters = {"hash": digest.digest(), "body": body.replace("\x00", "\u2400")}
-            _KEEP_TEXT.run(self._engine, parameters)
-            self._kept_texts.add(name)
+            KEEP_TEXT.run(self._engine, parameters)
+            self._kept_texts.add(kept)
         return name
 
     def _add(
@@ -273,10 +261,12 @@ class StoredJournal:
         self._pending.added.append(step)
         return step.seq
 
-    def _hold(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
-        """Run a statement that gives a row only where the task is still ours."""
-        if _patiently(lambda: statement.run(self._engine, parameters)) is None:
+    def _hold(self, statement: Statement, parameters: Mapping[str, Any]) -> Any:
+        """Run a statement that gives a row only where the task is still ours; gives that row."""
+        row = _patiently(lambda: statement.run(self._engine, parameters))
+        if row is None:
             raise lease_lost(self._held)
+        return row
 
     def _note_late(self, step: Step) -> None:
         parameters = {
@@ -285,7 +275,7 @@ class StoredJournal:
             "seq": step.seq,
             "result": json_text(step.result),
         }
-        if _LATE.run(self._engine, parameters) is not None:
+        if LATE.run(self._engine, parameters) is not None:
             log.info("step.noted_late", step=step.seq, tool=step.name)
 
 

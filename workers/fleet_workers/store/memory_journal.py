@@ -1,5 +1,6 @@
 """A step journal in memory: for dry runs, and for tests of agents."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from hashlib import sha256
@@ -27,8 +28,12 @@ class MemoryJournal:
         """Add a started step and give its number."""
         return self._add(kind, name, StepState.STARTED, request=request, result=None)
 
-    def resume(self, seq: int) -> None:
-        """Nobody else can hold a task in memory."""
+    def resume(self, seq: int) -> float:  # noqa: ARG002 the journal's signature
+        """Nobody else can hold a task in memory, and what was begun before is long over."""
+        return math.inf
+
+    def ask_again(self, seq: int) -> None:
+        """As in the store, where it notes the time."""
 
     def finish(self, seq: int, result: Mapping[str, Any], usage: Usage | None = None) -> None:
         """Note that a started step is done."""

@@ -8,6 +8,7 @@ from fleet_contracts.envelope import TaskEnvelope
 from fleet_contracts.errors import ConfigurationError
 from fleet_workers.controller.loop import ToolPort
 from fleet_workers.tools import Tool
+from fleet_workers.tools.repeat import Repeat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class FakeTools:
         agent: str,
         key: str,  # noqa: ARG002 as above
         environment: tuple[str, ...],  # noqa: ARG002 as above
-        resumed: bool,  # noqa: ARG002 as above
+        repeat: Repeat | None,  # noqa: ARG002 as above
         fence: Callable[[], None],
     ) -> object:
         """Give the result for a tool.
@@ -73,11 +74,13 @@ class RecordingTools:
         agent: str,
         key: str,
         environment: tuple[str, ...],
-        resumed: bool,
+        repeat: Repeat | None,
         fence: Callable[[], None],
     ) -> object:
         """Note the call, then make it."""
-        self.made.append(MadeCall(name=tool.name, arguments=arguments, key=key, resumed=resumed))
+        self.made.append(
+            MadeCall(name=tool.name, arguments=arguments, key=key, resumed=repeat is not None)
+        )
         return self._inner.call(
             tool,
             arguments,
@@ -85,6 +88,6 @@ class RecordingTools:
             agent=agent,
             key=key,
             environment=environment,
-            resumed=resumed,
+            repeat=repeat,
             fence=fence,
         )

@@ -15,6 +15,7 @@ from fleet_contracts.errors import (
     InDoubt,
     PermanentError,
     TimedOut,
+    TooEarly,
     TransientError,
     Unavailable,
 )
@@ -22,8 +23,11 @@ from fleet_workers.resilience.breakers import Breakers
 from fleet_workers.resilience.retry_after import read_retry_after
 from fleet_workers.tools.context import ToolContext
 from fleet_workers.tools.registry import Tool
+from fleet_workers.tools.repeat import Repeat
 
 _BLIP_WAITS_SECONDS = (0.2, 0.8)  # in-process retries; what lasts longer waits in the store
+_UNDER_WAY_SECONDS = 5.0
+"""What a request may take beyond the tool's timeout: its caller has left, the server works on."""
 _MAX_RESULT_CHARACTERS = 100_000  # a model reads no more of one result
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
@@ -47,19 +51,21 @@ class ToolRuntime:
         agent: str,
         key: str,
         environment: tuple[str, ...],
-        resumed: bool,
+        repeat: Repeat | None,
         fence: Callable[[], None],
     ) -> object:
         """Call a tool, retrying short blips of reads and of writes that honour a key.
 
-        `resumed` says that an earlier worker began this very call: a tool with a reconciler is
-        asked first whether it happened. `fence` is called right before each call and raises
+        `repeat` says that this very call was begun before. A tool with a reconciler is asked first
+        whether it happened; its no counts only once the earlier request, which may still be under
+        way, must have ended. `fence` is called right before each call and raises
         where the task is no longer ours. A write that was done is a result, even where its answer
         cannot be used.
 
         Raises:
             TransientError: It may succeed later.
             PermanentError: It will not: refused, a broken tool, or a result of another shape.
+            TooEarly: Whether it was done before cannot be told yet.
             InDoubt: The tool's code broke in a write: it may have been done.
             LeaseLost: Another worker holds the task.
         """
@@ -75,11 +81,13 @@ class ToolRuntime:
             },
         )
         parsed = tool.parse_arguments(arguments)
-        if resumed and tool.reconciler is not None:
+        if repeat is not None and tool.reconciler is not None:
             fence()
             found = _classed(tool, lambda: tool.reconciler(context, **parsed))  # type: ignore[misc]
             if found is not None:
                 return _result(tool, found)
+            _require_end(tool, repeat)
+            repeat.again()
         may_repeat = tool.effect == "read" or tool.repeat == "idempotent"
         waits = _BLIP_WAITS_SECONDS if may_repeat else ()
 
@@ -110,6 +118,19 @@ class ToolRuntime:
                     limits=httpx2.Limits(max_connections=200, max_keepalive_connections=50),
                 )
             return self._clients[timeout_seconds]
+
+
+def _require_end(tool: Tool, repeat: Repeat) -> None:
+    """Make sure that the earlier request of a call that has left no trace is over.
+
+    Raises:
+        TooEarly: It may still be under way, and be done after the look.
+    """
+    ends_in = tool.timeout.total_seconds() + _UNDER_WAY_SECONDS - repeat.begun_seconds_ago
+    if ends_in > 0:
+        raise TooEarly(
+            f"{tool.name}: an earlier request may still be under way.", retry_after_seconds=ends_in
+        )
 
 
 def _with_retries(once: Callable[[], object], waits: tuple[float, ...]) -> object:
