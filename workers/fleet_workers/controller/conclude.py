@@ -15,6 +15,19 @@ from fleet_workers.rails.grounding import ungrounded_claims
 from fleet_workers.store.journal import Step, StepKind
 
 
+def outcome_of(decision: Finish | Park, steps: Sequence[Step]) -> Outcome:
+    """What a run has come to, as its producer sees it."""
+    if isinstance(decision, Finish):
+        return decision.outcome
+    return Outcome(
+        kind=OutcomeKind.REVIEW,
+        confidence=decision.confidence,
+        reason=decision.reason,
+        review_kind=decision.kind,
+        tools_used=tools_used(steps),
+    )
+
+
 def conclude_text(situation: Situation, plan: Plan) -> Decision:
     """A reply in plain text is an answer whose confidence the model did not state."""
     return _answer(situation, plan, text=plan.text or "", stated=None)

@@ -13,6 +13,7 @@ from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope
 from fleet_contracts.errors import FleetError, TransientError
 from fleet_contracts.outcome import Outcome, OutcomeKind
 from fleet_workers.agents import AgentCatalogue
+from fleet_workers.controller.conclude import outcome_of
 from fleet_workers.controller.decision import Finish, Park, Reroute
 from fleet_workers.controller.plan import plans, tools_used
 from fleet_workers.review.handoff import build_packet
@@ -90,15 +91,7 @@ class Settlement:
         claim, envelope, journal = held.claim, held.envelope, held.journal
         release = self._catalogue.get(claim.agent).id if claim.agent != AUTO_AGENT else None
         steps = journal.steps()
-        outcome = Outcome(
-            kind=OutcomeKind.REVIEW,
-            answer=None,
-            confidence=decision.confidence,
-            reason=decision.reason,
-            review_kind=decision.kind,
-            tools_used=tools_used(steps),
-            **_model_of(journal, claim.agent),
-        )
+        outcome = outcome_of(decision, steps).model_copy(update=_model_of(journal, claim.agent))
         packet = build_packet(
             envelope,
             steps,

@@ -12,11 +12,11 @@ from sqlalchemy import Engine
 
 from fleet_contracts.envelope import TaskEnvelope
 from fleet_contracts.errors import FleetError, InvalidInput, PermanentError, TransientError
-from fleet_contracts.outcome import Outcome, OutcomeKind
+from fleet_contracts.outcome import Outcome
 from fleet_workers.agents import AgentCatalogue
-from fleet_workers.controller.decision import Finish, Park, Reroute
+from fleet_workers.controller.conclude import outcome_of
+from fleet_workers.controller.decision import Reroute
 from fleet_workers.controller.loop import Ports, run_loop
-from fleet_workers.controller.plan import tools_used
 from fleet_workers.deadletters.ledger import LedgerTools, WouldDo
 from fleet_workers.deadletters.message import read_message
 from fleet_workers.deadletters.replay import ReplayResult, find_letter, refused, replay_letter
@@ -211,23 +211,11 @@ def _follow(
                 ports=ports,
             )
             if not isinstance(decision, Reroute):
-                return agent, _outcome(decision, journal.steps()), None
+                return agent, outcome_of(decision, journal.steps()), None
             agent = decision.agent
     except FleetError as error:
         retryable = isinstance(error, TransientError)
         return agent, None, Fault(code=error.code, detail=str(error), retryable=retryable)
-
-
-def _outcome(decision: Finish | Park, steps: Sequence[Step]) -> Outcome:
-    if isinstance(decision, Finish):
-        return decision.outcome
-    return Outcome(
-        kind=OutcomeKind.REVIEW,
-        confidence=decision.confidence,
-        reason=decision.reason,
-        review_kind=decision.kind,
-        tools_used=tools_used(steps),
-    )
 
 
 def _recall(

@@ -10,12 +10,12 @@ from uuid import UUID
 
 from fleet_contracts.envelope import build_envelope
 from fleet_contracts.errors import ConfigurationError, TransientError
-from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
+from fleet_contracts.outcome import Outcome, ReviewKind
 from fleet_workers.agents import AgentCatalogue, AgentRelease
 from fleet_workers.agents.release import load_release
+from fleet_workers.controller.conclude import outcome_of
 from fleet_workers.controller.decision import Finish, Park
 from fleet_workers.controller.loop import Ports, ToolPort, run_loop
-from fleet_workers.controller.plan import tools_used
 from fleet_workers.models.messages import ChatModel, Message
 from fleet_workers.resilience.breakers import Breakers
 from fleet_workers.store.journal import Step
@@ -120,7 +120,7 @@ def run_agent(
     return AgentRun(
         task_id=envelope.id,
         decision=decision,
-        outcome=_outcome(decision, kept.steps()),
+        outcome=outcome_of(decision, kept.steps()),
         steps=tuple(kept.steps()),
         calls=tuple(recorder.made),
         attempts=attempt,
@@ -148,15 +148,3 @@ def _check_names(release: AgentRelease, results: Mapping[str, Any] | None) -> No
             f"The test gives results for {', '.join(unknown)}, which {release.name} does not have. "
             f"It has {', '.join(release.manifest.tools) or 'no tools'}."
         )
-
-
-def _outcome(decision: Finish | Park, steps: Sequence[Step]) -> Outcome:
-    if isinstance(decision, Finish):
-        return decision.outcome
-    return Outcome(
-        kind=OutcomeKind.REVIEW,
-        confidence=decision.confidence,
-        reason=decision.reason,
-        review_kind=decision.kind,
-        tools_used=tools_used(steps),
-    )
