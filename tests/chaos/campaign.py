@@ -27,7 +27,6 @@ from fleet_workers.testing.model_server import serve_script
 
 _MODEL_SECONDS = 0.05
 _POLL_SECONDS = 0.2
-_OPEN_TASKS = 30  # as many as five workers of six slots hold
 _PAST_LEASE_SECONDS = 3.0
 
 
@@ -47,7 +46,9 @@ class Plan:
     workers: int = 5
     slots: int = 6
     janitors: int = 2
-    pause_seconds: float = 0.7
+    pause_seconds: float = 0.5
+    open_tasks: int = 16
+    """Tasks not settled at a time: a slow machine is so given fewer to work on, and fewer die."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +165,7 @@ class Campaign:
             if not self._producer.submit(task, until=until):
                 return
             time.sleep(self._plan.pause_seconds)
-            self._wait_for_room(until, room_for=_OPEN_TASKS)
+            self._wait_for_room(until, room_for=self._plan.open_tasks)
 
     def _wait_for_room(self, until: float, *, room_for: int) -> None:
         while time.monotonic() < until:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -72,16 +73,18 @@ def open_company(
         slots=slots,
         on_death=on_death,
     )
-    with contextlib.closing(pool):
+    try:
         pool.start(workers)
         for url in (f"{business_url}/healthz", f"{api_url}/readyz"):
-            wait_until(lambda url=url: _answers(url), f"{url} to answer; see {folder}")  # type: ignore[misc]
+            wait_until(partial(_answers, url), f"{url} to answer; see {folder}")
         yield Company(
             api_url=api_url,
             business_url=business_url,
             customers=tuple(_customers(business_url)),
             pool=pool,
         )
+    finally:
+        nursery.kill_all()
 
 
 def shipped_seconds(name: str) -> float:

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +24,7 @@ class Nursery:
         self._listeners: list[Listener] = []
         self._lock = threading.Lock()
         self._names: dict[int, str] = {}
+        self._alive: set[int] = set()
         with (folder / "zygote.log").open("ab") as errors:
             self._zygote = subprocess.Popen(
                 (sys.executable, str(_ZYGOTE)),
@@ -58,6 +61,11 @@ class Nursery:
             self._zygote.stdin.write(json.dumps(order).encode() + b"\n")
             self._zygote.stdin.flush()
 
+    def kill_all(self) -> None:
+        """Kill every child, before the servers go that it works with."""
+        self._listeners.clear()
+        wait_until(self._has_killed, "the children's ends")
+
     def close(self) -> None:
         """End everything at once."""
         self._listeners.clear()
@@ -66,12 +74,21 @@ class Nursery:
         with self._zygote:
             pass
 
+    def _has_killed(self) -> bool:
+        for pid in tuple(self._alive):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not self._alive
+
     def _read(self) -> None:
         assert self._zygote.stdout is not None
         for line in self._zygote.stdout:
             event = json.loads(line)
             if event["event"] == "started":
                 self._names[event["pid"]] = event["name"]
+                self._alive.add(event["pid"])
+            elif event["event"] == "ended":
+                self._alive.discard(event["pid"])
             for listener in list(self._listeners):
                 listener({**event, "name": self._names[event["pid"]]})
 

@@ -42,10 +42,8 @@ class WorkerPool:
         self._words = ("worker", *agents, "--slots", str(slots))
         self._on_death = on_death
         self._ordered = 0
-        self._alive: set[int] = set()
         self._stopped: dict[int, float] = {}
         self._self_ended: list[str] = []
-        self._closed = False
         self._lock = threading.Lock()
         nursery.listen(self._note)
 
@@ -71,14 +69,6 @@ class WorkerPool:
         with self._lock:
             return list(self._self_ended)
 
-    def close(self) -> None:
-        """Kill all workers, and start none anew."""
-        with self._lock:
-            self._closed = True
-            for pid in self._alive:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-
     def _order(self) -> str:
         with self._lock:
             self._ordered += 1
@@ -94,17 +84,13 @@ class WorkerPool:
         return name
 
     def _note(self, event: Mapping[str, Any]) -> None:
-        if not event["name"].startswith(_NAME) or self._closed:
+        if not event["name"].startswith(_NAME) or event["event"] == "started":
             return
         pid = event["pid"]
         with self._lock:
-            if event["event"] == "started":
-                self._alive.add(pid)
-                return
             if event["event"] == "stopped":
                 self._stopped[pid] = event["at"]
                 return
-            self._alive.discard(pid)
             self._stopped.pop(pid, None)
             if event["code"] != -signal.SIGKILL:
                 self._self_ended.append(f"{event['name']} ended with code {event['code']}")
