@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bench.figures import Figure
-from bench.processor import ProcessorClock, ProcessorTime
+from bench.processor import Disturbed, ProcessorClock, ProcessorTime
 
 _FIRST, _LAST = 0.2, 0.95  # of the tasks: before and after, workers start up or run empty
 _LIMIT_SECONDS = 240
@@ -30,7 +30,11 @@ class Drain:
 
 
 def measure_drain(done: Callable[[], int], *, total: int, clock: ProcessorClock) -> Drain:
-    """Watch a queue being emptied. `done` tells how many of the `total` tasks are finished."""
+    """Watch a queue being emptied. `done` tells how many of the `total` tasks are finished.
+
+    Raises:
+        Disturbed: It does not get empty, or a broker was started or stopped.
+    """
     reach(lambda: done() >= total * _FIRST)
     first, used, begun = done(), clock.read(), time.monotonic()
     reach(lambda: done() >= total * _LAST)
@@ -45,11 +49,15 @@ def measure_drain(done: Callable[[], int], *, total: int, clock: ProcessorClock)
 
 
 def reach(condition: Callable[[], bool], *, pause_seconds: float = 0.1) -> None:
-    """Wait until something holds, but not for ever."""
+    """Wait until something holds.
+
+    Raises:
+        Disturbed: It has not come about in time.
+    """
     deadline = time.monotonic() + _LIMIT_SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"Not done after {_LIMIT_SECONDS} s.")
+            raise Disturbed(f"Not done after {_LIMIT_SECONDS} s.")
         time.sleep(pause_seconds)
 
 

@@ -7,6 +7,10 @@ import psutil
 from sqlalchemy import Engine, text
 
 
+class Disturbed(Exception):
+    """Something outside made a measurement worthless; the same again may succeed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessorTime:
     """User and system time in seconds. None: runs elsewhere, or not used."""
@@ -26,11 +30,20 @@ class ProcessorClock:
     def __init__(self, workers: Sequence[int], engine: Engine | None) -> None:
         self._workers = [psutil.Process(each) for each in workers]
         self._engine = engine
+        self._brokers: set[int] | None = None
 
     def read(self) -> ProcessorTime:
-        """What they have used since they started."""
+        """What they have used since they started.
+
+        Raises:
+            Disturbed: A broker was started or stopped since the first reading.
+        """
         programs = [each for each in psutil.process_iter(["name"]) if each.info["name"]]
         sessions = self._session_ids()
+        brokers = {each.pid for each in programs if each.info["name"] == "beam.smp"}
+        if self._brokers is not None and brokers != self._brokers:
+            raise Disturbed("A RabbitMQ was started or stopped on this machine meanwhile.")
+        self._brokers = brokers
         return ProcessorTime(
             workers=sum(_with_children(each) for each in self._workers),
             store=_of_all(
@@ -38,7 +51,7 @@ class ProcessorClock:
                 for each in programs
                 if each.pid in sessions and each.info["name"] == "postgres"
             ),
-            broker=_of_all(each for each in programs if each.info["name"] == "beam.smp"),
+            broker=_of_all(each for each in programs if each.pid in brokers),
         )
 
     def _session_ids(self) -> set[int]:
