@@ -103,13 +103,15 @@ def _rabbitmq_urls() -> Iterator[tuple[str, str, str]]:
 def _own_database() -> Iterator[str]:
     name = f"fleet_test_{secrets.token_hex(6)}"
     server = make_url(_POSTGRES)
-    yield server.set(database=name).render_as_string(hide_password=False)
-    engine = create_engine(
-        server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
-    )
-    with engine.connect() as connection:
-        connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
-    engine.dispose()
+    try:
+        yield server.set(database=name).render_as_string(hide_password=False)
+    finally:
+        engine = create_engine(
+            server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+        )
+        with engine.connect() as connection:
+            connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        engine.dispose()
 
 
 @contextlib.contextmanager
@@ -118,8 +120,10 @@ def _own_redis_number() -> Iterator[str]:
         url = f"{_REDIS}/{number}"
         with redis.Redis.from_url(url) as client:
             if client.dbsize() == 0 and client.set("fleet:tests", os.getpid(), nx=True):
-                yield url
-                client.flushdb()
+                try:
+                    yield url
+                finally:
+                    client.flushdb()
                 return
     pytest.fail(f"All numbered databases of {_REDIS} hold data: none is free for the tests.")
 
