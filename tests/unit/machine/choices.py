@@ -6,12 +6,12 @@ from unit.machine.strikes import STRIKES, Strike
 from unit.machine.writer import ENDS, WISHES
 
 PLACES = st.integers(0, 5)
-_ACTIONS = sorted({action for actions in STRIKES.values() for action in actions})
+_ANYWHERE = [(action, "") for action in ("kill", "stall", "away", "lost") for _ in range(6)]
+_SOMEWHERE = [(action, point) for point, actions in STRIKES.items() for action in actions]
 STRIKE = st.builds(
-    Strike,
-    action=st.sampled_from(("kill", "kill", "stall", "stall", *_ACTIONS)),
-    nth=st.one_of(st.integers(0, 2), st.integers(0, 4), st.integers(0, 15)),
-    at=st.sampled_from(("", "", "", "tool", "model", "journal", "leave", "fence", "send")),
+    lambda aim, nth: Strike(action=aim[0], at=aim[1], nth=nth),
+    st.sampled_from(_ANYWHERE + _SOMEWHERE),
+    st.one_of(st.just(0), st.integers(0, 2), st.integers(0, 8)),
 )
 STRUCK = st.lists(STRIKE, min_size=1, max_size=3)
 SENDING = st.lists(

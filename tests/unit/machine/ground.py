@@ -85,7 +85,8 @@ class World:
         self.business = Business(may_act=self._may_act)
         self.catalogue = catalogue_of(self.business.tools() if tools is None else tools)
         self.stalled: list[tuple[Run, Process]] = []
-        self.dead_processes: set[str] = set()
+        self.dead: set[str] = set()
+        self.idle: set[str] = set()
         self._at_work: Process | None = None
         with engine.begin() as connection:
             for table in metadata.tables.values():
@@ -151,7 +152,7 @@ class World:
         """End a stalled process."""
         run, process = self.stalled.pop(place)
         run.kill()
-        self.dead_processes.add(process.name)
+        self.dead.add(process.name)
 
     def sweep(self, strikes: Sequence[Strike] = ()) -> None:
         """Let a janitor make one round, and look for forgotten tasks."""
@@ -170,8 +171,10 @@ class World:
             raise run.error
 
     def pass_time(self) -> None:
-        """Whatever waits for a time, waits no more; who is dead has been silent for long."""
-        dead = sorted(self.dead_processes)
+        """Whatever waits for a time, waits no more.
+
+        Who is dead has been silent for long, and whoever has let a task go has not renewed it.
+        """
         with self.engine.begin() as connection:
             for statement in (
                 "UPDATE tasks SET due_at = now() - interval '1 day' WHERE state = 'retrying'",
@@ -179,11 +182,12 @@ class World:
                 "UPDATE outbox SET try_at = now() - interval '1 day'",
             ):
                 connection.execute(text(statement))
-            connection.execute(
-                update(tables.tasks)
-                .where(tables.tasks.c.worker.in_(dead))
-                .values(silent_from=_PAST)
-            )
+            for column, names in (("silent_from", self.dead), ("lease_until", self.idle)):
+                connection.execute(
+                    update(tables.tasks)
+                    .where(tables.tasks.c.worker.in_(sorted(names)))
+                    .values({column: _PAST})
+                )
 
     def end_lease(self, place: int, *, cut: bool) -> None:
         """A stalled process has not renewed: its lease is over, or its connection was cut."""
@@ -241,9 +245,9 @@ class World:
         self._at_work = before
         if run.stalled_at is not None:
             self.stalled.append((run, process))
-        elif run.is_killed:
-            self.dead_processes.add(process.name)
-        elif run.error is not None:
+            return
+        (self.dead if run.is_killed else self.idle).add(process.name)
+        if run.error is not None:
             raise run.error
 
     def _may_act(self, task_id: UUID) -> bool:

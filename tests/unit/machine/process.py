@@ -30,7 +30,7 @@ from unit.machine.strikes import Killed, is_draining, point
 
 MAX_DELIVERIES = 5
 MAX_ATTEMPTS = 4
-_LONG = timedelta(hours=1)  # leases end when the machine says so
+_LONG = timedelta(minutes=9)  # no lease ends by itself: the machine says when
 _presences = itertools.count(1)
 
 
@@ -105,6 +105,7 @@ class Process:
         if point("apart") == "full":
             return Apart.NO_ROOM
         child = Process(self._engine, self._catalogue, self._ports, self._postman)
+        child.guardian = self.guardian  # who stalls or is cut off, is so with its child
         try:
             with self._engine.connect() as connection:
                 envelope = parse_envelope(views.envelope_of(connection, claim.task_id))

@@ -133,12 +133,20 @@ class FleetMachine(OperatorRules):
         later: list[list[Strike]],
     ) -> None:
         """A message goes to a worker that is struck, then to the next ones, as it lies."""
-        self._deliver(place, strikes, keep=is_doubled)
+        self._deliver(self._one_to_work_on(place), strikes, keep=is_doubled)
         for each in later:
             self.world.pass_time()
             self.world.sweep()
             if len(self.world.stalled) < _MOST_STALLED:
-                self._deliver(0, each)
+                self._deliver(self._one_to_work_on(0), each)
+
+    def _one_to_work_on(self, place: int) -> Message | None:
+        """The newest but `place` of the messages whose task waits for a worker, if there are."""
+        known = {str(task.id): task.state for task in self.world.all_tasks()}
+        messages = self.world.broker.messages
+        useful = [each for each in messages if known.get(each.task_id, "queued") == "queued"]
+        found = useful or messages
+        return found[-1 - place % len(found)] if found else None
 
     @precondition(lambda self: self.world.broker.messages)
     @rule(place=PLACES, is_lost=st.sampled_from((False, False, True)))
@@ -146,21 +154,21 @@ class FleetMachine(OperatorRules):
         messages = self.world.broker.messages
         message = messages[-1 - place % len(messages)]
         if not is_lost:
-            self._deliver(place, [])
+            self._deliver(message, [])
         elif self.world.task(UUID(message.task_id)) is not None:
             messages.remove(message)
 
-    def _deliver(self, place: int, strikes: list[Strike], *, keep: bool = False) -> None:
-        messages = self.world.broker.messages
-        if not messages:
+    def _deliver(
+        self, message: Message | None, strikes: list[Strike], *, keep: bool = False
+    ) -> None:
+        if message is None:
             return
-        message = messages[-1 - place % len(messages)]
         try:
             run = self.world.deliver(message, strikes)
         except Unavailable:
             return  # the broker keeps it
         if run.is_done and not run.is_killed and not keep:
-            messages.remove(message)
+            self.world.broker.messages.remove(message)
 
     @precondition(lambda self: self.world.stalled)
     @rule(place=PLACES, strikes=STRUCK)
@@ -178,8 +186,8 @@ class FleetMachine(OperatorRules):
         self.world.end_lease(place, cut=is_cut and run.stalled_at not in CUT_IS_FELT_AFTER)
         if others_go_on:
             self.world.sweep()
-            for _ in range(len(self.world.broker.messages)):
-                self._deliver(-1, [])
+            for message in list(self.world.broker.messages):
+                self._deliver(message, [])
 
     @precondition(lambda self: self.world.stalled)
     @rule(place=PLACES, hands_back=st.booleans())

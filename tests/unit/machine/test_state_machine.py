@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from unit.machine import witness
 from unit.machine.rules import FleetMachine
 
-_EXAMPLES = int(os.environ.get("FLEET_MACHINE_EXAMPLES", "60"))
+_EXAMPLES = int(os.environ.get("FLEET_MACHINE_EXAMPLES", "40"))
 _STEPS = int(os.environ.get("FLEET_MACHINE_STEPS", "30"))
 
 
