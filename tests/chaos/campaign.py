@@ -47,7 +47,7 @@ class Plan:
     slots: int = 6
     janitors: int = 2
     pause_seconds: float = 0.5
-    open_tasks: int = 16
+    open_tasks: int = 8
     """Tasks not settled at a time: a slow machine is so given fewer to work on, and fewer die."""
 
 

@@ -72,8 +72,12 @@ POINTS: Mapping[str, Point] = {
     "after_model_call": Point(owner=Gateway, function="complete", moment="after"),
     "after_plan": Point(owner=StoredJournal, function="begin", moment="after", applies=_is_call),
     "before_effect": Point(owner=ToolRuntime, function="call", moment="before", applies=_is_write),
-    SLOW_POINT: Point(owner=httpx2.Client, function="send", moment="during", applies=_is_post),
-    "during_effect": Point(owner=httpx2.Client, function="send", moment="after", applies=_is_post),
+    SLOW_POINT: Point(
+        owner=httpx2.HTTPTransport, function="handle_request", moment="during", applies=_is_post
+    ),
+    "during_effect": Point(
+        owner=httpx2.HTTPTransport, function="handle_request", moment="after", applies=_is_post
+    ),
     "after_effect": Point(owner=ToolRuntime, function="call", moment="after", applies=_is_write),
     "after_step": Point(
         owner=StoredJournal, function="finish", moment="after", applies=_is_written_step
@@ -131,7 +135,8 @@ class Doom:
         # A process for one task leads no session, and nobody would let it go on.
         stalls = tags.get("stall") == point and os.getsid(0) == os.getpid()
         if stalls and self._marks.make("stall", ref, point):
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # To this thread, which so stops here: sent to the process, another might take it.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
     def _die(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -210,12 +215,12 @@ def _note_reads(marks: Marks, doom: Doom) -> None:
 
 
 def _note_asks(marks: Marks, doom: Doom) -> None:
-    send = httpx2.Client.send
+    handle = httpx2.HTTPTransport.handle_request
 
-    @functools.wraps(send)
-    def noted(self: httpx2.Client, request: httpx2.Request, **options: Any) -> Any:
+    @functools.wraps(handle)
+    def noted(self: httpx2.HTTPTransport, request: httpx2.Request) -> httpx2.Response:
         if _is_post((self, request)) and "task" in doom.tags:
             marks.note_ask(doom.tags["task"], doom.epoch)
-        return send(self, request, **options)
+        return handle(self, request)
 
-    httpx2.Client.send = noted  # type: ignore[method-assign]
+    httpx2.HTTPTransport.handle_request = noted  # type: ignore[method-assign]
