@@ -44,9 +44,9 @@ class Business:
         return Counter(effect.order for effect in self.effects)
 
     def do(self, context: ToolContext, effect: Effect) -> dict[str, Any]:
-        point("tool.before")
         if not self.may_act(context.task_id):
             self.trespasses.append(f"{effect.tool} {effect.order}")
+        point("tool.before")
         known = {each.key for each in self.effects} if effect.tool == "refund" else set()
         if effect.key not in known:
             self.effects.append(effect)

@@ -22,7 +22,7 @@ from fleet_workers.store.tables import metadata
 from fleet_workers.tools import Tool
 from unit.machine.business import Business, catalogue_of
 from unit.machine.process import Process, open_ports
-from unit.machine.strikes import Run, Strike, point
+from unit.machine.strikes import UNDER_WAY, Run, Strike, point
 from unit.machine.writer import Script, Writer
 
 _PAST = func.now() - timedelta(days=1)
@@ -174,6 +174,7 @@ class World:
         """Whatever waits for a time, waits no more.
 
         Who is dead has been silent for long, and whoever has let a task go has not renewed it.
+        A request is over when its tool's time-out is.
         """
         with self.engine.begin() as connection:
             for statement in (
@@ -182,6 +183,12 @@ class World:
                 "UPDATE outbox SET try_at = now() - interval '1 day'",
             ):
                 connection.execute(text(statement))
+            if all(run.stalled_at != UNDER_WAY for run, _ in self.stalled):
+                connection.execute(
+                    update(tables.steps)
+                    .where(tables.steps.c.state == "started")
+                    .values(started_at=_PAST)
+                )
             for column, names in (("silent_from", self.dead), ("lease_until", self.idle)):
                 connection.execute(
                     update(tables.tasks)

@@ -31,13 +31,16 @@ STRIKES: Final[dict[str, tuple[str, ...]]] = {
     "model.before": (KILL, STALL, AWAY, REFUSE),
     "model.after": (KILL, STALL, LOST),
     "fence": (KILL, STALL),
-    "tool.before": (KILL, AWAY, REFUSE, BREAK),
+    "tool.before": (KILL, STALL, AWAY, REFUSE, BREAK),
     "tool.after": (KILL, STALL, LOST, BREAK),
     "leave.written": (KILL, LOST),
     "remember": (KILL, STALL),
     "send": (KILL, STALL, AWAY),
 }
 """What can happen at each point, in the order in which a worker comes by."""
+
+UNDER_WAY: Final = "tool.before"
+"""Stalled here, a request is on its way to the business, where it will have its effect."""
 
 CUT_IS_FELT_AFTER: Final = frozenset({"fence", "journal.after"})
 """Stalled here, a worker may already have passed its last look into the store before a call."""

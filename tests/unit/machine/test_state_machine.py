@@ -1,6 +1,6 @@
 """Nothing lost, nothing done twice: a fleet under any order of events, on a real store.
 
-A longer run: `FLEET_MACHINE_EXAMPLES=2000 pytest tests/unit/machine --timeout 3600`.
+A longer run: `FLEET_MACHINE_EXAMPLES=2000 pytest tests/unit/machine`.
 """
 
 import os
@@ -31,6 +31,7 @@ def _witness(engine: Engine) -> None:
     engine.dispose()
 
 
+@pytest.mark.timeout(600 + 10 * _EXAMPLES)  # what fails is made small, for five minutes
 @pytest.mark.usefixtures("_witness")
 def test_whatever_happens_nothing_is_lost_or_done_twice(engine: Engine) -> None:
     FleetMachine.engine = engine

@@ -35,6 +35,10 @@ CREATE TRIGGER see_task AFTER INSERT OR UPDATE ON tasks FOR EACH ROW EXECUTE FUN
 CREATE FUNCTION see_step() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE held integer; state text; fault text;
 BEGIN
+    IF TG_OP = 'UPDATE' AND (OLD.state, OLD.epoch, OLD.request, OLD.result)
+        IS NOT DISTINCT FROM (NEW.state, NEW.epoch, NEW.request, NEW.result) THEN
+        RETURN NULL;
+    END IF;
     SELECT tasks.epoch, tasks.state INTO held, state FROM tasks WHERE id = NEW.task_id;
     fault := CASE
         WHEN NEW.epoch <> held AND state NOT IN ('cancelled', 'expired') THEN 'stale write'
