@@ -108,6 +108,7 @@ class LeaseKeeper:
                     self._be_present(connection)
                     self._ready.set()
                     self._renew_for_ever(connection)
+                    connection.invalidate()  # kept in a pool, it would hold the presence
             except Unavailable as error:
                 log.warning("lease.renewal_failed", tasks=len(self.held), error=str(error))
                 self._stopped.wait(min(self._every_seconds, 0.5))
