@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, Row, func, select, text, update
 from fleet_contracts.codec import STORED_HEADER, WireMessage
 from fleet_contracts.envelope import TaskEnvelope, build_envelope
 from fleet_contracts.topology import AGENTS_EXCHANGE
+from fleet_workers.deadletters.replay import replay_letter
 from fleet_workers.janitor.sweep import Sweeper
 from fleet_workers.models.messages import ChatModel
 from fleet_workers.store import outbox, tables, tasks
@@ -230,6 +231,14 @@ class World:
         with self.engine.begin() as connection:
             found = metadata.tables[table]
             return list(connection.execute(select(found).order_by(found.c.id)))
+
+    def replay(self, letter_id: UUID) -> None:
+        """Bring a dead task back."""
+        self.change(
+            lambda connection: [
+                replay_letter(connection, letter_id, catalogue=self.catalogue, by="test").wake_up
+            ]
+        )
 
     def change(self, work: Callable[[Connection], Sequence[Letter] | None]) -> None:
         """Do something in one transaction, and send its letters."""

@@ -16,7 +16,6 @@ from fleet_contracts.errors import (
 )
 from fleet_contracts.outcome import ReviewKind
 from fleet_workers.deadletters.errors import AlreadySettled
-from fleet_workers.deadletters.replay import replay_letter
 from fleet_workers.review.decisions import Ruling, decide
 from fleet_workers.store import pauses, recovery, reviews, tasks
 from fleet_workers.store.outbox import Letter
@@ -94,16 +93,12 @@ class OperatorRules(RuleBasedStateMachine):
             self._replay(letters[place % len(letters)].id)
 
     def _replay(self, letter_id: UUID) -> None:
-        def work(connection: Connection) -> list[Letter]:
-            done = replay_letter(connection, letter_id, catalogue=self.world.catalogue, by="test")
-            return [done.wake_up]
-
         try:
-            self.world.change(work)
+            self.world.replay(letter_id)
         except InvalidInput:
             return
         with pytest.raises(AlreadySettled):
-            self.world.change(work)
+            self.world.replay(letter_id)
 
     @rule(
         place=PLACES,

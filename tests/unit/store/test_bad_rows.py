@@ -12,7 +12,6 @@ from sqlalchemy import Engine, Row, text
 from fleet_contracts.errors import Unavailable, UnknownAgent
 from fleet_contracts.states import TaskState
 from fleet_workers.agents import AgentCatalogue
-from fleet_workers.deadletters.replay import replay_letter
 from fleet_workers.store.engine import open_engine
 from fleet_workers.store.statement import Statement
 from support.databases import temporary_database
@@ -43,16 +42,9 @@ def state_of(world: World, task_id: UUID) -> str:
     return str(row.state)
 
 
-def replay(world: World, catalogue: AgentCatalogue | None = None) -> None:
+def replay(world: World) -> None:
     """Replay the newest letter."""
-    letter = world.rows("dead_letters")[-1]
-    world.change(
-        lambda connection: [
-            replay_letter(
-                connection, letter.id, catalogue=catalogue or world.catalogue, by="test"
-            ).wake_up
-        ]
-    )
+    world.replay(world.rows("dead_letters")[-1].id)
 
 
 BREAKS = {
