@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from fleet_contracts.envelope import build_envelope, parse_envelope
 from fleet_contracts.states import TaskState
 from fleet_workers.review.decisions import Ruling, decide
-from fleet_workers.store import claims, reviews, sessions, tasks
+from fleet_workers.store import claims, pauses, reviews, sessions, tasks
 from fleet_workers.store.claims import Claim, Holder
 from unit.machine.ground import Message, World
 from unit.machine.process import struck_core
@@ -165,6 +165,22 @@ def test_a_dead_task_lets_the_next_one_go_on_and_comes_back_before_those_that_fo
     world.settle()
     assert states(world) == [TaskState.SUCCEEDED] * 3
     assert starts(world) == [dead, done, last]
+
+
+@pytest.mark.parametrize(("is_paused", "messages"), [(False, 1), (True, 0)])
+def test_a_task_handed_back_has_one_message_and_none_while_it_is_paused(
+    world: World, is_paused: bool, messages: int
+) -> None:
+    world.submit(["note"], session_id="s")
+    world.work(Strike(action="stall", at="model.after"))
+    world.broker.messages.clear()
+    if is_paused:
+        with world.engine.begin() as connection:
+            pauses.pause(connection, agent="clerk", tenant="*", reason="r", paused_by="p")
+    world.wake(0, [] if is_paused else [Strike(action="drain")])
+    assert states(world) == [TaskState.QUEUED]
+    assert len(world.broker.messages) == messages
+    assert [row.woken_at is None for row in world.all_tasks()] == [is_paused]
 
 
 def test_of_many_who_claim_tasks_of_a_session_at_once_one_gets_the_first(world: World) -> None:

@@ -223,13 +223,14 @@ class Settlement:
         The end of a task of a session wakes the next one, where it is its turn.
         """
         envelope = held.envelope
+        lets_next_go = envelope.session_id is not None and "finished" in ending
 
         def everything(connection: Connection) -> list[Letter]:
             letters = list(post(connection)) if post else []
             letters += _reply(connection, envelope, reply) if reply else []
-            return letters + sessions.wake_next(connection, envelope)
+            return letters + (sessions.wake_next(connection, envelope) if lets_next_go else [])
 
-        wanted = post or envelope.session_id or (reply and envelope.reply_to)
+        wanted = post or lets_next_go or (reply and envelope.reply_to)
         return held.journal.leave(ending, post=everything if wanted else None)
 
 
