@@ -129,6 +129,7 @@ def test_a_stop_hands_tasks_back_between_steps_and_after_the_grace_in_the_middle
     assert column(stack, between.id, "attempts") == 0
 
 
+@pytest.mark.timeout(240)
 def test_a_poison_task_stops_and_takes_no_neighbour_along(bench: Bench, stack: Stack) -> None:
     poisoned, order = order_id(), order_id()
     neighbours = []
@@ -142,7 +143,7 @@ def test_a_poison_task_stops_and_takes_no_neighbour_along(bench: Bench, stack: S
         marker = f"marker{uuid4().hex}"
         text = f"{marker} {script(bench, call('crush_parcel', order_id=poisoned))}"
         poison = client.submit(text, agent="frail")
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 150
         released = False
         while view(stack, poison.id) is None or not view(stack, poison.id).settled:
             assert time.monotonic() < deadline, view(stack, poison.id)

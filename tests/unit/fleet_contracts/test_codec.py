@@ -6,7 +6,7 @@ import pytest
 from celery import Celery
 from kombu.transport.memory import Channel as MemoryChannel
 
-from fleet_contracts.codec import TRACE_HEADER, encode_task
+from fleet_contracts.codec import SUBMITTED_HEADER, TRACE_HEADER, encode_task
 from fleet_contracts.envelope import build_envelope, parse_envelope
 from fleet_contracts.topology import agent_address, dead_address
 
@@ -42,7 +42,8 @@ def test_a_celery_client_sends_the_same_arguments(monkeypatch: pytest.MonkeyPatc
     app.close()
     ours = encode_task(_ENVELOPE)
     theirs = sent[0]
-    assert set(ours.headers) <= {*theirs["headers"], TRACE_HEADER}  # type: ignore[misc]
+    own = {TRACE_HEADER, SUBMITTED_HEADER}
+    assert set(ours.headers) <= {*theirs["headers"], *own}  # type: ignore[misc]
     assert theirs["content-type"] == ours.properties["content_type"]
 
 
