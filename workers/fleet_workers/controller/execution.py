@@ -167,10 +167,9 @@ class Executor:
         stored: bool,
         submitted_at: datetime | None,
     ) -> Claim | None:
+        # A stored task whose agent is not known is itself given up, with its journal.
         if envelope.agent != AUTO_AGENT and not stored:
-            self._catalogue.get(
-                envelope.agent
-            )  # a stored task of no known agent is given up itself
+            self._catalogue.get(envelope.agent)
         if envelope.session_id is None:
             if stored:
                 claim = claims.claim(
