@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,7 +200,8 @@ def run_campaign(plan: Plan, nursery: Nursery, ground: Ground, folder: Path) -> 
         campaign = Campaign(plan, ground, company, folder)
         storm = Storm(ground, campaign.producer, watch) if plan.storm else None
         campaign.attack(storm)
-        cut = {ref for ref, point in marks.all("kill") if point == "after_model_call"}
+        deaths = marks.all("kill") + marks.all("poison")
+        cut = Counter(ref for ref, point in deaths if point.startswith("after_model_call"))
         return campaign.report(
             storm,
             stack=ground.stack.name,

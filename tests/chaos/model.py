@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Container, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -64,24 +64,26 @@ class RewordingModel:
             return False
 
     def repeated(
-        self, reads: Sequence[Read], *, cut_on_purpose: Container[str], late: Container[Turn]
+        self, reads: Sequence[Read], *, cut_on_purpose: Mapping[str, int], late: Container[Turn]
     ) -> RepeatedCalls:
         """Sort the repeated calls by whether a worker had read the reply before.
 
-        `cut_on_purpose` holds the tasks whose worker was killed between reading a reply and
-        recording it: one of their calls counts as cut off. `late` holds what a revived worker
+        `cut_on_purpose` says how often a task's worker was killed between reading a reply and
+        recording it: as many of its calls count as cut off. `late` holds what a revived worker
         read: its call may have been under way all the time that it was stalled.
         """
         first_read: dict[Turn, float] = {}
         for read in reads:
             turn = (read.ref, read.replies)
             first_read[turn] = min(read.at, first_read.get(turn, read.at))
+        left = Counter(cut_on_purpose)
         answered = cut_off = 0
         with self._lock:
             for turn, times in self._asked.items():
                 after = sum(at > first_read.get(turn, time.time()) for at in times[1:])
-                if after and turn[0] in cut_on_purpose:
-                    after -= 1
+                excused = min(after, left[turn[0]])
+                left[turn[0]] -= excused
+                after -= excused
                 answered += after
                 cut_off += len(times) - 1 - after
             return RepeatedCalls(
