@@ -22,7 +22,7 @@ from fleet_workers.store.outbox import Letter
 from fleet_workers.store.tables import metadata
 from fleet_workers.tools import Tool
 from unit.machine.business import Business, catalogue_of
-from unit.machine.process import Process, open_ports
+from unit.machine.process import MAX_DELIVERIES, Process, open_ports
 from unit.machine.strikes import UNDER_WAY, Run, Strike, point
 from unit.machine.writer import Script, Writer
 
@@ -267,8 +267,14 @@ class World:
             raise run.error
 
     def _may_act(self, task_id: UUID) -> bool:
+        """Its worker holds it, and not too many have died of it before."""
         process, row = self._at_work, self.task(task_id)
-        return process is not None and row is not None and row.worker == process.name
+        return (
+            process is not None
+            and row is not None
+            and row.worker == process.name
+            and row.deliveries <= MAX_DELIVERIES
+        )
 
 
 def post(connection: Connection, envelope: TaskEnvelope) -> list[Letter]:

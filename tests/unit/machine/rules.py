@@ -18,7 +18,6 @@ from unit.machine import witness
 from unit.machine.choices import PLACES, SCRIPT, STRUCK
 from unit.machine.ground import Message, post
 from unit.machine.operators import OperatorRules
-from unit.machine.process import MAX_DELIVERIES
 from unit.machine.strikes import CUT_IS_FELT_AFTER, Strike
 from unit.machine.verdict import check_effects, check_ends, truth_about
 from unit.machine.writer import Script
@@ -205,9 +204,7 @@ class FleetMachine(OperatorRules):
     @invariant()
     def nothing_is_done_that_must_not_be(self) -> None:
         with self.engine.begin() as connection:
-            self._seen, faults = witness.faults_since(
-                connection, self._seen, max_deliveries=MAX_DELIVERIES
-            )
+            self._seen, faults = witness.faults_since(connection, self._seen)
         assert not faults, faults
         check_effects(self.world, self.people)
 

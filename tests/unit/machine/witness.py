@@ -10,7 +10,7 @@ from fleet_contracts.states import TRANSITIONS, TaskState
 INSTALL = """
 CREATE TABLE seen (
     id bigserial PRIMARY KEY, task_id uuid, what text, old_state text, new_state text,
-    old_epoch integer, new_epoch integer, deliveries integer, beside integer, before integer
+    old_epoch integer, new_epoch integer, beside integer, before integer
 );
 
 CREATE FUNCTION see_task() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -24,10 +24,10 @@ BEGIN
     INTO beside, before FROM tasks
     WHERE tenant = NEW.tenant AND session_id = NEW.session_id AND id <> NEW.id
         AND state IN ('queued', 'running', 'retrying', 'in_review');
-    INSERT INTO seen (task_id, what, old_state, new_state, old_epoch, new_epoch, deliveries,
+    INSERT INTO seen (task_id, what, old_state, new_state, old_epoch, new_epoch,
         beside, before)
     VALUES (NEW.id, 'task', CASE WHEN TG_OP = 'UPDATE' THEN OLD.state END, NEW.state,
-        CASE WHEN TG_OP = 'UPDATE' THEN OLD.epoch END, NEW.epoch, NEW.deliveries, beside, before);
+        CASE WHEN TG_OP = 'UPDATE' THEN OLD.epoch END, NEW.epoch, beside, before);
     RETURN NULL;
 END $$;
 CREATE TRIGGER see_task AFTER INSERT OR UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION see_task();
@@ -61,14 +61,12 @@ SELECT task_id FROM steps GROUP BY task_id HAVING min(seq) <> 0 OR max(seq) <> c
 """)
 
 
-def faults_since(
-    connection: Connection, after: int, *, max_deliveries: int
-) -> tuple[int, list[str]]:
+def faults_since(connection: Connection, after: int) -> tuple[int, list[str]]:
     """What was done that must not be, since the row `after`; gives the last row's number, too."""
     rows = connection.execute(
         text("SELECT * FROM seen WHERE id > :after ORDER BY id"), {"after": after}
     ).all()
-    faults = [fault for row in rows for fault in _faults(row, max_deliveries)]
+    faults = [fault for row in rows for fault in _faults(row)]
     faults += [f"steps of {task_id} have gaps" for task_id in connection.execute(_GAPS).scalars()]
     return (rows[-1].id if rows else after), faults
 
@@ -79,7 +77,7 @@ def history(connection: Connection, task_id: object) -> Sequence[Row[Any]]:
     return connection.execute(query, {"id": task_id}).all()
 
 
-def _faults(row: Row[Any], max_deliveries: int) -> list[str]:
+def _faults(row: Row[Any]) -> list[str]:
     if row.what != "task":
         return [f"{row.what}: {row}"]
     found = []
@@ -91,8 +89,6 @@ def _faults(row: Row[Any], max_deliveries: int) -> list[str]:
         found.append(f"no such transition: {row}")
     if row.old_epoch is not None and row.new_epoch < row.old_epoch:
         found.append(f"the epoch fell: {row}")
-    if row.deliveries > max_deliveries + 1:
-        found.append(f"too many deliveries: {row}")
     if new is TaskState.RUNNING and row.old_epoch != row.new_epoch and row.beside:
         found.append(f"two of a session run: {row}")
     if new is TaskState.RUNNING and row.old_epoch != row.new_epoch and row.before:
