@@ -1,6 +1,6 @@
 """Declaring tools, and calling them through the runtime against a real local server."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from fleet_contracts.envelope import build_envelope
 from fleet_contracts.errors import (
     ConfigurationError,
+    LeaseLost,
     PermanentError,
     TimedOut,
     TooEarly,
@@ -97,7 +98,12 @@ def base_url() -> Iterator[str]:
 
 
 def call(
-    each: Tool, base_url: str = "", *, repeat: Repeat | None = None, **arguments: Any
+    each: Tool,
+    base_url: str = "",
+    *,
+    repeat: Repeat | None = None,
+    fence: Callable[[], None] = lambda: None,
+    **arguments: Any,
 ) -> object:
     runtime = ToolRuntime(
         breakers=Breakers(), environment={"BASE_URL": base_url, "SECRET": "hidden"}
@@ -114,7 +120,7 @@ def call(
             key="k1",
             environment=("BASE_URL",),
             repeat=repeat,
-            fence=lambda: None,
+            fence=fence,
         )
     finally:
         runtime.close()
@@ -211,3 +217,25 @@ def test_a_write_that_may_still_be_under_way_is_not_repeated_yet() -> None:
     assert raised.value.retry_after_seconds == pytest.approx(12)
     assert not raised.value.counts_attempt
     assert call(order, customer="c1") == "ordered"
+
+
+@tool(effect="write", repeat="idempotent")
+def look_then_write(context: ToolContext) -> str:
+    """Look something up, then write."""
+    for path in ("/look", "/write"):
+        context.http.get(context.environment["BASE_URL"] + path).raise_for_status()
+    return "written"
+
+
+def test_a_worker_that_loses_its_task_inside_a_tool_sends_no_further_request(base_url: str) -> None:
+    looks = iter([None, None])
+
+    def fence() -> None:
+        if next(looks, "lost") == "lost":
+            raise LeaseLost("another worker holds the task")
+
+    with pytest.raises(LeaseLost):
+        call(look_then_write, base_url, fence=fence)
+    assert "/look" in Pages.hits
+    assert "/write" not in Pages.hits
+    assert call(look_then_write, base_url) == "written"

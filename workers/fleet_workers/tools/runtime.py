@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from threading import Lock
 from typing import Any
 
@@ -32,6 +33,8 @@ _MAX_RESULT_CHARACTERS = 100_000  # a model reads no more of one result
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 
+_fence_of_call: ContextVar[Callable[[], None]] = ContextVar("fence_of_call", default=lambda: None)
+
 
 class ToolRuntime:
     """The tools' side of one worker process; safe to use from every slot."""
@@ -58,9 +61,9 @@ class ToolRuntime:
 
         `repeat` says that this very call was begun before. A tool with a reconciler is asked first
         whether it happened; its no counts only once the earlier request, which may still be under
-        way, must have ended. `fence` is called right before each call and raises
-        where the task is no longer ours. A write that was done is a result, even where its answer
-        cannot be used.
+        way, must have ended. `fence` is called right before each call, and before each request
+        over the context's `http`; it raises where the task is no longer ours. A write that was
+        done is a result, even where its answer cannot be used.
 
         Raises:
             TransientError: It may succeed later.
@@ -81,6 +84,7 @@ class ToolRuntime:
             },
         )
         parsed = tool.parse_arguments(arguments)
+        _fence_of_call.set(fence)
         if repeat is not None and tool.reconciler is not None:
             fence()
             found = _classed(tool, lambda: tool.reconciler(context, **parsed))  # type: ignore[misc]
@@ -115,9 +119,15 @@ class ToolRuntime:
             if timeout_seconds not in self._clients:
                 self._clients[timeout_seconds] = httpx2.Client(
                     timeout=timeout_seconds,
+                    event_hooks={"request": [_check_fence]},
                     limits=httpx2.Limits(max_connections=200, max_keepalive_connections=50),
                 )
             return self._clients[timeout_seconds]
+
+
+def _check_fence(_request: httpx2.Request) -> None:
+    """Before each request of a tool: it may look something up first and hang before it writes."""
+    _fence_of_call.get()()
 
 
 def _require_end(tool: Tool, repeat: Repeat) -> None:
