@@ -212,18 +212,16 @@ def test_a_refused_action_is_told_to_the_agent(bench: Bench) -> None:
 
 
 def test_a_paused_agents_tasks_wait_and_run_after_it_is_resumed(bench: Bench, stack: Stack) -> None:
-    with bench.fleet.client() as client, operator(bench) as http, frail_worker(bench):
-        paused = http.post("/v1/agents/frail/pause", json={"reason": "prices are wrong"})
+    with bench.fleet.client() as client, operator(bench) as http:
+        paused = http.post("/v1/agents/parcels/pause", json={"reason": "prices are wrong"})
         assert (paused.status_code, paused.json()["tenant"]) == (200, "acme")
-        task = client.submit(script(bench, *TRACK_AND_TELL), agent="frail")
+        task = client.submit(script(bench, *TRACK_AND_TELL), agent="parcels")
         until(lambda: view(stack, task.id), what="the task")
-        other = client.submit(script(bench, *TRACK_AND_TELL), agent="parcels")
-        assert other.wait(timeout=20).state is TaskState.SUCCEEDED
         time.sleep(1)
         assert view(stack, task.id).state is TaskState.QUEUED
         assert http.get("/v1/pauses").json()["pauses"][0]["reason"] == "prices are wrong"
-        assert http.post("/v1/agents/frail/resume").json() == {"was_paused": True}
-        assert http.post("/v1/agents/frail/resume").json() == {"was_paused": False}
+        assert http.post("/v1/agents/parcels/resume").json() == {"was_paused": True}
+        assert http.post("/v1/agents/parcels/resume").json() == {"was_paused": False}
         assert task.wait(timeout=20).state is TaskState.SUCCEEDED
 
 
@@ -234,17 +232,17 @@ def test_a_pause_stops_a_running_task_before_its_next_step(bench: Bench, stack: 
         call("refund_order", order_id=order, amount_usd="40"),
         answer("Refunded."),
     ]
-    with bench.fleet.client() as client, operator(bench) as http, frail_worker(bench):
+    with bench.fleet.client() as client, operator(bench) as http:
         bench.shop.hold_reads(order)
-        task = client.submit(script(bench, *lines), agent="frail")
+        task = client.submit(script(bench, *lines), agent="parcels")
         until(lambda: bench.shop.asked.get(("track", order)), what="the first call")
-        http.post("/v1/agents/frail/pause", json={"reason": "stop"})
+        http.post("/v1/agents/parcels/pause", json={"reason": "stop"})
         time.sleep(1.5)
         bench.shop.release(order)
         until(lambda: view(stack, task.id).state is TaskState.QUEUED, what="the task in its queue")
         time.sleep(1)
         assert bench.shop.effects_on(order) == []
-        http.post("/v1/agents/frail/resume")
+        http.post("/v1/agents/parcels/resume")
         assert task.wait(timeout=20).outcome.answer == "Refunded."
     assert bench.shop.asked["track", order] == 1
     assert bench.shop.effects_on(order) == ["refund"]
