@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from fleet_workers.agents.release import AgentRelease
 from fleet_workers.tools import Tool, ToolContext, ToolRegistry, tool
 from unit.machine.strikes import point
 
+_AGES = timedelta(minutes=30)  # an earlier request is over when the machine says so
 SMALL, LARGE = Decimal(5), Decimal(500)
 APPROVAL_ABOVE = Decimal(50)
 
@@ -78,7 +80,7 @@ class Business:
             done = any(each.order == order for each in self.effects)
             return {"done": order} if done else None
 
-        @tool(effect="write", repeat="reconcile", reconciler=look)
+        @tool(effect="write", repeat="reconcile", reconciler=look, timeout=_AGES)
         def note(context: ToolContext, order: str, wording: str) -> dict[str, Any]:
             """Note something on an order."""
             key = context.idempotency_key

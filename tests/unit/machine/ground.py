@@ -52,7 +52,7 @@ class Broker:
     replies: list[WireMessage] = field(default_factory=list)
 
     def send(self, letters: Sequence[Letter]) -> None:
-        for letter in letters:
+        for letter in sorted(letters, key=_request_of):
             if point("send") == "away":
                 return
             if letter.exchange == AGENTS_EXCHANGE:
@@ -67,6 +67,13 @@ class Broker:
     def count_messages(self, agent: str) -> int:
         assert agent
         return 0
+
+
+def _request_of(letter: Letter) -> str:
+    """In whatever order a statement gave them, letters of one moment go in that of requests."""
+    if letter.exchange != AGENTS_EXCHANGE:
+        return ""
+    return str(json.loads(letter.message.body)[0][0]["input"])
 
 
 class World:
@@ -227,10 +234,10 @@ class World:
             ).one_or_none()
 
     def rows(self, table: str) -> list[Row[Any]]:
-        """All rows of a table, in order of their ids."""
+        """All rows of a table, the oldest first."""
         with self.engine.begin() as connection:
             found = metadata.tables[table]
-            return list(connection.execute(select(found).order_by(found.c.id)))
+            return list(connection.execute(select(found).order_by(found.c.created_at, found.c.id)))
 
     def replay(self, letter_id: UUID) -> None:
         """Bring a dead task back."""

@@ -15,13 +15,14 @@ from sqlalchemy import Engine
 from fleet_contracts.envelope import TaskEnvelope, parse_envelope
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.broker.postman import Postman
-from fleet_workers.controller import execution
+from fleet_workers.controller import execution, settlement
 from fleet_workers.controller.execution import Apart, Executor
 from fleet_workers.controller.loop import Ports
 from fleet_workers.controller.settlement import Settlement
+from fleet_workers.janitor import sweep
 from fleet_workers.models.messages import ChatModel
 from fleet_workers.resilience.breakers import Breakers
-from fleet_workers.store import claims, endings, journal, pauses, views
+from fleet_workers.store import claims, endings, journal, outbox, pauses, views
 from fleet_workers.store.claims import Claim, Holder
 from fleet_workers.store.outbox import Letter
 from fleet_workers.tools import runtime
@@ -31,6 +32,7 @@ from unit.machine.strikes import Killed, is_draining, point
 MAX_DELIVERIES = 5
 MAX_ATTEMPTS = 4
 _LONG = timedelta(minutes=9)  # no lease ends by itself: the machine says when
+_AGES = timedelta(hours=12)
 _presences = itertools.count(1)
 
 
@@ -90,7 +92,7 @@ class Process:
                 send=self._send,
                 remember=_remember,
                 max_attempts=MAX_ATTEMPTS,
-                retry_cap=timedelta(seconds=10),
+                retry_cap=_AGES,
             ),
             is_draining=is_draining,
             max_deliveries=MAX_DELIVERIES,
@@ -154,5 +156,12 @@ def struck_core() -> Iterator[None]:
         patch.setattr(execution, "time", clock)
         patch.setattr(endings, "leave", leave)
         patch.setattr(journal, "_STORE_WAITS_SECONDS", (0.0, 0.0))
+        # What waits, waits until the machine lets time pass, however long a run really takes.
+        patch.setattr(settlement, "_RETRY_BASE_SECONDS", _AGES.total_seconds())
+        patch.setattr(settlement, "_ROOM_WAIT_SECONDS", _AGES.total_seconds())
+        patch.setattr(sweep, "_SILENCE", _AGES)
+        patch.setattr(sweep, "_LONG_SILENCE", _AGES)
+        patch.setattr(outbox, "FIRST_SWEEP", _LONG)
+        patch.setattr(outbox, "_LOAN", _LONG)
         patch.setattr(runtime, "_BLIP_WAITS_SECONDS", (0.0,))
         yield
