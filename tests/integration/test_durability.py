@@ -299,7 +299,7 @@ def test_tasks_of_a_session_run_in_order_and_never_at_once(
         assert ended <= begun
 
 
-def test_a_task_in_review_keeps_its_session_waiting(bench: Bench, stack: Stack) -> None:
+def test_an_action_in_review_keeps_its_session_waiting(bench: Bench, stack: Stack) -> None:
     order, session = order_id(), f"s-{uuid4().hex[:8]}"
     with bench.fleet.client() as client, operator(bench) as http:
         lines = [call("refund_order", order_id=order, amount_usd="80"), answer("Refunded.")]
@@ -314,3 +314,17 @@ def test_a_task_in_review_keeps_its_session_waiting(bench: Bench, stack: Stack) 
         http.post(f"/v1/reviews/{review_of(http, first.id)['id']}/approve")
         assert second.wait(timeout=20).outcome.answer == "And hello."
     assert view(stack, first.id).state is TaskState.SUCCEEDED
+
+
+def test_a_draft_in_review_does_not_keep_its_session_waiting(bench: Bench) -> None:
+    session = f"s-{uuid4().hex[:8]}"
+    with bench.fleet.client() as client, operator(bench) as http:
+        text = script(bench, answer("In Lyon, I guess.", confidence=0.3))
+        first = client.submit(text, agent="parcels", session_id=session)
+        assert first.wait(timeout=20).state is TaskState.IN_REVIEW
+        second = client.submit(
+            script(bench, answer("And hello.")), agent="parcels", session_id=session
+        )
+        assert second.wait(timeout=20).outcome.answer == "And hello."
+        http.post(f"/v1/reviews/{review_of(http, first.id)['id']}/approve")
+        assert client.status(first.id).outcome.answer == "In Lyon, I guess."

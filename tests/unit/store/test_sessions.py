@@ -104,7 +104,7 @@ def test_the_same_session_id_of_two_tenants_are_two_sessions(world: World) -> No
 HOLDS = {
     "running": (["note"], "answer", Strike(action="stall", at="model.before")),
     "retrying": (["note"], "answer", Strike(action="away", at="model.before")),
-    "in_review": ([], "unsure", Strike(action="drain", nth=99)),
+    "in_review": (["large_refund"], "answer", Strike(action="drain", nth=99)),
 }
 
 
@@ -137,18 +137,27 @@ def _cancel(connection: Any, task_id: UUID) -> None:
 
 
 def test_the_end_of_a_task_wakes_the_next_one_at_once(world: World) -> None:
-    world.submit(end="unsure", session_id="s")
+    world.submit(["large_refund"], session_id="s")
     world.work()
     world.submit(["note"], session_id="s")
     world.work()
     (review,) = world.rows("reviews")
     world.change(
         lambda connection: decide(
-            connection, review.id, tenant=None, ruling=Ruling.APPROVE, decided_by="p"
+            connection, review.id, tenant=None, ruling=Ruling.ANSWER, decided_by="p", text="No."
         )
     )
     world.work()  # without a janitor
     assert states(world) == [TaskState.SUCCEEDED, TaskState.SUCCEEDED]
+
+
+def test_a_review_that_a_persons_word_ends_holds_nobody_up(world: World) -> None:
+    first = world.submit(["note"], end="unsure", session_id="s")
+    second = world.submit(["note"], session_id="s")
+    for _ in range(3):  # without a janitor: the way to a person wakes the next one
+        world.work()
+    assert states(world) == [TaskState.IN_REVIEW, TaskState.SUCCEEDED]
+    assert starts(world) == [first, second]
 
 
 def test_a_dead_task_lets_the_next_one_go_on_and_comes_back_before_those_that_follow(

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope
 from fleet_contracts.errors import FleetError, TransientError
 from fleet_contracts.outcome import Outcome, OutcomeKind
+from fleet_contracts.states import TaskState
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.controller.conclude import outcome_of
 from fleet_workers.controller.decision import Finish, Park, Reroute
@@ -220,10 +221,13 @@ class Settlement:
     ) -> list[Letter]:
         """End the run in one transaction; gives the letters to send.
 
-        The end of a task of a session wakes the next one, where it is its turn.
+        The end of a task of a session wakes the next one, where it is its turn; so does its way
+        to a person.
         """
         envelope = held.envelope
-        lets_next_go = envelope.session_id is not None and "finished" in ending
+        lets_next_go = envelope.session_id is not None and (
+            "finished" in ending or ending["state"] == TaskState.IN_REVIEW
+        )
 
         def everything(connection: Connection) -> list[Letter]:
             letters = list(post(connection)) if post else []

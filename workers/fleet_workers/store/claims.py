@@ -61,12 +61,19 @@ NOT EXISTS (SELECT FROM pauses WHERE pauses.agent IN ('*', {task}.agent)
 MAY_RUN = _NOT_PAUSED.format(task="tasks")
 """Condition on a row of `tasks`: neither its agent nor its tenant is paused."""
 
-ITS_TURN = """
+HOLDS_ITS_SESSION = """
+({task}.state IN ('queued', 'running', 'retrying') OR ({task}.state = 'in_review'
+    AND {task}.outcome ->> 'review_kind' IN ('approval', 'in_doubt')))
+"""
+"""Condition on a row of `tasks`: it runs, or will. In other reviews a person's word ends it."""
+
+ITS_TURN = f"""
 (tasks.session_id IS NULL OR NOT EXISTS (
     SELECT FROM tasks AS other
     WHERE other.tenant = tasks.tenant AND other.session_id = tasks.session_id
         AND other.id <> tasks.id AND other.session_id IS NOT NULL
         AND other.state IN ('queued', 'running', 'retrying', 'in_review')
+        AND {HOLDS_ITS_SESSION.format(task="other")}
         AND (other.state = 'running'
              OR (other.submitted_at, other.id) < (tasks.submitted_at, tasks.id))))
 """

@@ -4,21 +4,23 @@ from sqlalchemy import Connection, text
 
 from fleet_contracts.envelope import TaskEnvelope
 from fleet_workers.store import outbox
+from fleet_workers.store.claims import HOLDS_ITS_SESSION
 from fleet_workers.store.outbox import Letter
 
 _LOCK = text("""
 SELECT pg_advisory_xact_lock(hashtextextended(:tenant || chr(31) || :session_id, 0))
 """)
-_NEXT = text("""
+_NEXT = text(f"""
 UPDATE tasks SET woken_at = now()
 WHERE id = (
     SELECT id FROM tasks
     WHERE tenant = :tenant AND session_id = :session_id
         AND state IN ('queued', 'running', 'retrying', 'in_review')
+        AND {HOLDS_ITS_SESSION.format(task="tasks")}
     ORDER BY submitted_at, id LIMIT 1
 ) AND state = 'queued'
 RETURNING id
-""")
+""")  # noqa: S608 every part is a constant
 
 
 def lock(connection: Connection, envelope: TaskEnvelope) -> None:
