@@ -192,11 +192,7 @@ class World:
             ):
                 connection.execute(text(statement))
             if all(run.stalled_at != UNDER_WAY for run, _ in self.stalled):
-                connection.execute(
-                    update(tables.steps)
-                    .where(tables.steps.c.state == "started")
-                    .values(started_at=_PAST)
-                )
+                connection.execute(update(tables.steps).values(started_at=_PAST))
             for column, names in (("silent_from", self.dead), ("lease_until", self.idle)):
                 connection.execute(
                     update(tables.tasks)

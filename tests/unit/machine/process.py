@@ -66,6 +66,14 @@ class Guardian:
         return dict(self._held)
 
 
+class StruckBreakers(Breakers):
+    """Breakers that never open by themselves, but where they are struck."""
+
+    def call(self, name: str, function: Callable[[], Any]) -> Any:
+        point("breaker")
+        return super().call(name, function)
+
+
 class Process:
     """One worker process. Every one has a presence of its own, and nobody holds its lock."""
 
@@ -121,7 +129,7 @@ def open_ports(model: ChatModel) -> Ports:
     """What all processes touch outside."""
     return Ports(
         model=model,
-        tools=ToolRuntime(breakers=Breakers(failures=10**9), environment={}),
+        tools=ToolRuntime(breakers=StruckBreakers(failures=10**9), environment={}),
         recall=lambda _envelope: [],
         model_timeout_seconds=1.0,
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fleet_contracts.errors import PermanentError, TimedOut, Unavailable
+from fleet_contracts.errors import BreakerOpen, PermanentError, TimedOut, Unavailable
 
 KILL: Final = "kill"
 STALL: Final = "stall"
@@ -19,6 +19,7 @@ OUTAGE: Final = "outage"  # the store stays away for the rest of this worker's r
 REFUSE: Final = "refuse"
 BREAK: Final = "break"
 DRAIN: Final = "drain"
+OPEN: Final = "open"  # a breaker, so that nothing goes out
 FULL: Final = "full"  # no room for one more process
 
 STRIKES: Final[dict[str, tuple[str, ...]]] = {
@@ -31,6 +32,7 @@ STRIKES: Final[dict[str, tuple[str, ...]]] = {
     "model.before": (KILL, STALL, AWAY, REFUSE),
     "model.after": (KILL, STALL, LOST),
     "fence": (KILL, STALL),
+    "breaker": (OPEN,),
     "tool.before": (KILL, STALL, AWAY, REFUSE, BREAK),
     "tool.after": (KILL, STALL, LOST, BREAK),
     "leave.written": (KILL, LOST),
@@ -120,6 +122,8 @@ class Run:
                 raise Unavailable("It is away.", retry_after_seconds=1)
             case "lost":
                 raise (TimedOut if point == "tool.after" else Unavailable)("No answer.")
+            case "open":
+                raise BreakerOpen("It is left alone.", retry_after_seconds=1)
             case "outage":
                 self._is_outage = True
                 raise Unavailable("The store is away.")

@@ -130,6 +130,43 @@ def test_a_call_in_doubt_is_repeated_only_by_a_persons_word_and_once(
     assert len(world.business.effects) == before + 1
 
 
+@pytest.mark.parametrize("wish", ["courier", "note", "refund"])
+def test_a_call_held_back_by_a_breaker_is_not_in_doubt(world: World, wish: str) -> None:
+    task_id = world.submit([wish])
+    for _ in range(3):
+        world.work(Strike(action="open", at="breaker"))
+        assert outcome(world, task_id)["state"] == TaskState.RETRYING
+        world.pass_time()
+        world.sweep()
+    world.settle()
+    assert outcome(world, task_id)["state"] == TaskState.SUCCEEDED
+    assert world.rows("reviews") == []
+    assert len(world.business.effects) == 1
+
+
+@pytest.mark.parametrize("wish", ["courier", "note"])
+def test_a_persons_word_lasts_until_the_call_goes_out_and_no_longer(
+    world: World, wish: str
+) -> None:
+    # Given a call in doubt that a person lets be repeated
+    task_id = world.submit([wish])
+    world.work(Strike(action="break", at="tool.before"))
+    review = waiting(world)
+    world.change(lambda c: decide(c, review.id, tenant=None, ruling=Ruling.APPROVE, decided_by="p"))
+    # While it is held back, by a breaker or as too early, nobody is asked again
+    for _ in range(2):
+        world.work(Strike(action="open", at="breaker"))
+        assert outcome(world, task_id)["state"] == TaskState.RETRYING
+        world.pass_time()
+        world.sweep()
+    # When it has gone out and its worker dies, a person is
+    world.work(Strike(action="kill", at="tool.after"))
+    world.settle()
+    say(world, waiting(world).id, Ruling.ANSWER, "It came.")
+    assert outcome(world, task_id)["state"] == TaskState.SUCCEEDED
+    assert len(world.business.effects) == 1
+
+
 def test_a_call_that_a_person_found_undone_may_be_made_anew(world: World) -> None:
     task_id, review = in_doubt(world, with_effect=False)
     say(world, review.id, Ruling.REJECT, "No courier came.")

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope
-from fleet_contracts.errors import FleetError, InDoubt, PermanentError
+from fleet_contracts.errors import FleetError, InDoubt, PermanentError, TransientError
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.controller.decide import decide
 from fleet_workers.controller.decision import (
@@ -24,11 +24,12 @@ from fleet_workers.controller.decision import (
     Settle,
 )
 from fleet_workers.controller.plan import plan_result
-from fleet_workers.controller.rulings import USED_STEP
+from fleet_workers.controller.rulings import NOT_CALLED_STEP, USED_STEP, held_back
 from fleet_workers.controller.situation import Situation
 from fleet_workers.controller.triage import decide_triage
 from fleet_workers.models.messages import ChatModel, ChatRequest, Message
 from fleet_workers.rails.inbound import inbound_signals
+from fleet_workers.review.decisions import approval_key
 from fleet_workers.store.journal import Journal, StepKind, Usage
 from fleet_workers.tools import Tool
 from fleet_workers.tools.repeat import Repeat
@@ -235,12 +236,22 @@ def _call_tool(  # noqa: PLR0917 as above
             repeat=repeat,
             fence=guard.fence,
         )
+    except TransientError as error:
+        if not error.counts_attempt and decision.tool.effect == "write":
+            _note_held_back(decision, journal, str(error))
+        raise
     except InDoubt as error:
         journal.finish(seq, {"in_doubt": str(error)})
     except PermanentError as error:
         journal.finish(seq, {"error": str(error)})
     else:
         journal.finish(seq, {"value": value})
+
+
+def _note_held_back(decision: CallTool, journal: Journal, why: str) -> None:
+    """A call that did not go out is not in doubt, and needs no second word of a person."""
+    key = approval_key(decision.tool.name, decision.plan, decision.index, decision.arguments)
+    journal.record(StepKind.REVIEW, NOT_CALLED_STEP, held_back(len(journal.steps()), key, why))
 
 
 def _note_end(decision: Finish | Park | Reroute, journal: Journal) -> None:

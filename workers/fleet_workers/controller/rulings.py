@@ -1,4 +1,4 @@
-"""Reads from the journal what people have decided about a call."""
+"""Reads from the journal what people have decided about a call, and whether that still counts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,13 @@ from fleet_workers.store.journal import Step, StepKind
 USED_STEP = "decision_used"
 """Name of the step that says that a decision has been acted on, and allows nothing more."""
 
+NOT_CALLED_STEP = "not_called"
+"""Name of the step that says that a call was held back before anything went out: it may be made."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruled:
-    """What a person said, and in which review."""
+    """What a person said, and in which review; or that a call was held back, and in which step."""
 
     review: str
     ruling: Ruling
@@ -22,7 +25,10 @@ class Ruled:
 
 
 def ruling_on(steps: Sequence[Step], kind: ReviewKind, key: Mapping[str, Any]) -> Ruled | None:
-    """The last decision of this kind about exactly this call that has not been used up."""
+    """The last decision of this kind about exactly this call that has not been used up.
+
+    A call that was held back counts as one to make it: what allowed it has come to nothing yet.
+    """
     used = {
         (step.result or {}).get("review")
         for step in steps
@@ -32,7 +38,7 @@ def ruling_on(steps: Sequence[Step], kind: ReviewKind, key: Mapping[str, Any]) -
         said = step.result or {}
         if (
             step.kind is StepKind.REVIEW
-            and step.name == DECISION_STEP
+            and step.name in {DECISION_STEP, NOT_CALLED_STEP}
             and said.get("kind") == kind
             and said.get("review") not in used
             and all(said.get(name) == value for name, value in key.items())
@@ -41,3 +47,14 @@ def ruling_on(steps: Sequence[Step], kind: ReviewKind, key: Mapping[str, Any]) -
                 review=said["review"], ruling=Ruling(said["ruling"]), text=str(said["text"])
             )
     return None
+
+
+def held_back(place: int, key: Mapping[str, Any], why: str) -> dict[str, Any]:
+    """The content of a `NOT_CALLED_STEP` that is the journal's step `place`."""
+    return {
+        "review": f"step {place}",
+        "kind": ReviewKind.IN_DOUBT,
+        "ruling": Ruling.APPROVE,
+        "text": why,
+        **key,
+    }
