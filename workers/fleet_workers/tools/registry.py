@@ -2,72 +2,22 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, get_type_hints
+from decimal import Decimal
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 
 from fleet_contracts.errors import ConfigurationError
-from fleet_contracts.faults import explain_faults
 from fleet_workers.tools.context import ToolContext
-
-Effect = Literal["read", "write"]
-RepeatSafety = Literal["idempotent", "reconcile", "none"]
-Stakes = Literal["low", "high"]
-
-DEFAULT_TIMEOUT = timedelta(seconds=10)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tool:
-    """A tool as the fleet knows it.
-
-    `function` takes a `ToolContext` and the validated arguments. A `write` says how a repeat is
-    made safe: `idempotent` (the system honours our key), `reconcile` (`reconciler` tells whether
-    it happened), or `none` (a doubtful repeat goes to a person). `stakes="high"` needs approval.
-    """
-
-    name: str
-    description: str
-    function: Callable[..., Any]
-    effect: Effect
-    repeat: RepeatSafety
-    stakes: Stakes
-    timeout: timedelta
-    arguments: type[BaseModel]
-    result: TypeAdapter[Any]
-    reconciler: Callable[..., Any] | None = None
-
-    def schema(self) -> dict[str, Any]:
-        """The tool in the form of OpenAI's chat completions (`tools[]`)."""
-        parameters = self.arguments.model_json_schema()
-        parameters.pop("title", None)
-        parameters.pop("description", None)
-        for field in parameters.get("properties", {}).values():
-            field.pop("title", None)
-        parameters.setdefault("properties", {})
-        return {
-            "type": "function",
-            "function": {
-                "name": self.name,
-                "description": self.description,
-                "parameters": parameters,
-            },
-        }
-
-    def parse_arguments(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Validate a model's arguments and give them as the function wants them.
-
-        Raises:
-            ValueError: One sentence a fault, written so that a model can mend its call.
-        """
-        try:
-            parsed = self.arguments.model_validate(dict(arguments))
-        except ValidationError as error:
-            faults = explain_faults(error, whole="arguments")
-            raise ValueError(f"Arguments of {self.name} not accepted: {faults}.") from error
-        return {name: getattr(parsed, name) for name in type(parsed).model_fields}
+from fleet_workers.tools.declaration import (
+    DEFAULT_TIMEOUT,
+    Content,
+    Effect,
+    RepeatSafety,
+    Stakes,
+    Tool,
+)
 
 
 def tool(
@@ -78,63 +28,99 @@ def tool(
     timeout: timedelta = DEFAULT_TIMEOUT,
     reconciler: Callable[..., Any] | None = None,
     name: str | None = None,
+    trusted: bool = False,
+    prose: Iterable[str] = (),
+    sensitive: Iterable[str] = (),
+    open_world: bool = False,
+    scopes: Iterable[str] = (),
+    rate: str | None = None,
+    cost_usd: Decimal | int = 0,
+    money: str | None = None,
+    customer_argument: str | None = None,
+    owner: Callable[..., str | None] | None = None,
+    asked_by: Iterable[str] = (),
 ) -> Callable[[Callable[..., Any]], Tool]:
-    """Declare a function as a tool.
+    """Declare a function as a tool; what each promise means stands at `Tool`.
 
     The docstring is what the model reads; say there when to use the tool and when not to. Use
-    `Annotated[str, Field(description=…, pattern=…)]` to describe an argument. A read may always
-    be repeated; a write must say how.
+    `Annotated[str, Field(description=…, pattern=…)]` to describe an argument, and
+    `Annotated[str, CONTENT]` for text that is only read by people. A read may always be repeated;
+    a write must say how.
 
     Raises:
-        ConfigurationError: At import, where the declaration is incomplete.
+        ConfigurationError: At import, where the declaration is incomplete or contradicts itself.
     """
 
     def declare(function: Callable[..., Any]) -> Tool:
-        return _declare(
-            function,
-            name=name or function.__name__,
+        hints = get_type_hints(function, include_extras=True)
+        called = name or function.__name__
+        declared = Tool(
+            name=called,
+            description=inspect.getdoc(function) or "",
+            function=function,
             effect=effect,
-            repeat=repeat,
+            repeat=repeat or ("idempotent" if effect == "read" else "none"),
             stakes=stakes,
             timeout=timeout,
+            arguments=_arguments_model(called, function, hints),
+            result=TypeAdapter(hints.get("return", Any)),
             reconciler=reconciler,
+            trusted=trusted,
+            prose=tuple(prose),
+            sensitive=tuple(sensitive),
+            open_world=open_world,
+            scopes=tuple(scopes),
+            rate=rate,
+            cost_usd=Decimal(cost_usd),
+            money=money,
+            customer_argument=customer_argument,
+            owner=owner,
+            asked_by=tuple(asked_by),
+            content=frozenset(each for each, hint in hints.items() if _is_content(hint)),
         )
+        if effect == "write" and repeat is None:
+            raise ConfigurationError(
+                f"Tool {called} writes: say repeat='idempotent', 'reconcile' or 'none'."
+            )
+        check_declaration(declared)
+        return declared
 
     return declare
 
 
-def _declare(
-    function: Callable[..., Any],
-    *,
-    name: str,
-    effect: Effect,
-    repeat: RepeatSafety | None,
-    stakes: Stakes,
-    timeout: timedelta,
-    reconciler: Callable[..., Any] | None,
-) -> Tool:
-    description = inspect.getdoc(function)
-    if not description:
+def check_declaration(declared: Tool) -> None:
+    """Make sure that a tool's promises are whole and agree with one another.
+
+    Raises:
+        ConfigurationError: They do not; the text names the remedy.
+    """
+    name, fields = declared.name, declared.arguments.model_fields
+    if not declared.description:
         raise ConfigurationError(f"Tool {name} has no docstring: the model needs one to choose it.")
-    if effect == "write" and repeat is None:
-        raise ConfigurationError(
-            f"Tool {name} writes: say repeat='idempotent', 'reconcile' or 'none'."
-        )
-    if (repeat == "reconcile") != (reconciler is not None):
+    if (declared.repeat == "reconcile") != (declared.reconciler is not None):
         raise ConfigurationError(f"Tool {name}: repeat='reconcile' and a reconciler go together.")
-    hints = get_type_hints(function, include_extras=True)
-    return Tool(
-        name=name,
-        description=description,
-        function=function,
-        effect=effect,
-        repeat=repeat or "idempotent",
-        stakes=stakes,
-        timeout=timeout,
-        arguments=_arguments_model(name, function, hints),
-        result=TypeAdapter(hints.get("return", Any)),
-        reconciler=reconciler,
-    )
+    for role, argument in (
+        ("money", declared.money),
+        ("customer_argument", declared.customer_argument),
+    ):
+        if argument is not None and argument not in fields:
+            raise ConfigurationError(
+                f"Tool {name}: {role}={argument!r} is none of its arguments ({', '.join(fields)})."
+            )
+    if declared.prose and not declared.trusted:
+        raise ConfigurationError(
+            f"Tool {name}: prose names parts of a trusted result; say trusted=True, or leave "
+            "prose out, for nothing of an untrusted result is trusted."
+        )
+    if declared.money is not None and declared.effect == "read":
+        raise ConfigurationError(f"Tool {name} moves money: say effect='write'.")
+
+
+def _is_content(hint: Any) -> bool:
+    if get_origin(hint) is Annotated:
+        inner, *marks = get_args(hint)
+        return any(isinstance(mark, Content) for mark in marks) or _is_content(inner)
+    return any(_is_content(each) for each in get_args(hint))
 
 
 def _arguments_model(

@@ -23,7 +23,7 @@ from fleet_contracts.errors import (
 from fleet_workers.resilience.breakers import Breakers
 from fleet_workers.resilience.retry_after import read_retry_after
 from fleet_workers.tools.context import ToolContext
-from fleet_workers.tools.registry import Tool
+from fleet_workers.tools.declaration import Tool
 from fleet_workers.tools.repeat import Repeat
 
 _BLIP_WAITS_SECONDS = (0.2, 0.8)  # in-process retries; what lasts longer waits in the store

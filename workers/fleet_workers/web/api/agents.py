@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from fleet_workers.agents import AgentCatalogue, AgentRelease
 from fleet_workers.agents.manifest import ApprovalRule, Limits
 from fleet_workers.tools import Tool
-from fleet_workers.tools.registry import Effect, RepeatSafety, Stakes
+from fleet_workers.tools.declaration import Effect, RepeatSafety, Stakes
 from fleet_workers.web.access import TaskReader
 from fleet_workers.web.problems import documented
 from fleet_workers.web.resources import Resources
