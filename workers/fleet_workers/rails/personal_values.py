@@ -1,0 +1,293 @@
+"""Finds personal data that has a form: addresses, card numbers, accounts, national numbers."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Final
+
+from fleet_workers.rails import check_digits
+from fleet_workers.rails.phone_numbers import REGIONS, find_phone_numbers, names_another_number
+
+
+class Kind(StrEnum):
+    """What a value is; the name stands in its placeholder."""
+
+    EMAIL = "email"
+    IBAN = "iban"
+    CARD_NUMBER = "card_number"
+    SSN = "ssn"
+    NATIONAL_ID = "national_id"
+    IP_ADDRESS = "ip_address"
+    BIRTH_DATE = "birth_date"
+    PASSPORT = "passport"
+    PHONE = "phone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A value's place in the text: characters from `start` up to, not including, `end`."""
+
+    kind: Kind
+    start: int
+    end: int
+
+
+def find_personal_values(text: str, *, regions: Iterable[str] = REGIONS) -> list[Found]:
+    """All values in their order, none within another; the surer reading of a place wins."""
+    if not _ANYTHING.search(text):
+        return []
+    found: list[Found] = []
+    taken = bytearray(len(text))
+    for kind, find in (*_FINDERS, (Kind.PHONE, partial(find_phone_numbers, regions=regions))):
+        for start, end in find(text):
+            if not any(taken[start:end]):
+                taken[start:end] = b"x" * (end - start)
+                found.append(Found(kind=kind, start=start, end=end))
+    return sorted(found, key=lambda each: each.start)
+
+
+def _emails(text: str) -> Iterator[tuple[int, int]]:
+    for pattern in (_EMAIL, _SPELLED_EMAIL):
+        for match in pattern.finditer(text):
+            yield match.span()
+
+
+def _ibans(text: str) -> Iterator[tuple[int, int]]:
+    for match in _IBAN.finditer(text):
+        length = _IBAN_LENGTHS.get(match[1].upper())
+        end = _end_of(text, match.start(), length) if length else None
+        if end and check_digits.passes_iban(_plain(text[match.start() : end])):
+            yield match.start(), end
+
+
+def _end_of(text: str, start: int, length: int) -> int | None:
+    """Where `length` letters and digits end from `start` on, if a word ends there."""
+    seen = 0
+    for at in range(start, len(text)):
+        if text[at].isascii() and text[at].isalnum():
+            seen += 1
+        elif text[at] not in " -.\u00a0":
+            return None
+        if seen == length:
+            whole = at + 1 == len(text) or not text[at + 1].isalnum()
+            return at + 1 if whole else None
+    return None
+
+
+def _cards(text: str) -> Iterator[tuple[int, int]]:
+    for match in _CARD.finditer(text):
+        for start, end in _runs(match):
+            number = _plain(text[start:end])
+            brand = _BRANDS.fullmatch(number) is not None
+            if brand and check_digits.passes_luhn(number):
+                bare = text[start:end].isdigit()
+                if not (bare and names_another_number(_without_card(_before(text, start)))):
+                    yield start, end
+                    break
+
+
+def _without_card(before: str) -> str:
+    """The text before, where the word card would speak for a card."""
+    return re.sub(r"(?i)\bcards?\b.{0,20}$", "call", before, flags=re.DOTALL)
+
+
+def _runs(match: re.Match[str]) -> Iterator[tuple[int, int]]:
+    """The stretches of up to five groups that a card number may be, and all, longest first."""
+    groups = [each.span() for each in re.finditer(r"\d+", match.group())]
+    spans = [
+        (match.start() + first[0], match.start() + last[1])
+        for at, first in enumerate(groups)
+        for last in groups[at : at + 5]
+    ]
+    spans.append(match.span())
+    yield from sorted(spans, key=lambda span: span[0] - span[1])
+
+
+def _social_security(text: str) -> Iterator[tuple[int, int]]:
+    for match in _SSN.finditer(text):
+        if not names_another_number(_before(text, match.start())):
+            yield match.span()
+    for match in _SSN_NAMED.finditer(text):
+        yield match.span(1)
+
+
+def _national_ids(text: str) -> Iterator[tuple[int, int]]:
+    for form in _NATIONAL:
+        for match in form.pattern.finditer(text):
+            named = form.named is None or form.named.search(_before(text, match.start()))
+            other = form.named is None and names_another_number(_before(text, match.start()))
+            if named and not other and form.check(_plain(match.group())):
+                yield match.span()
+
+
+def _ip_addresses(text: str) -> Iterator[tuple[int, int]]:
+    for match in _IP.finditer(text):
+        if _is_ip(match.group()) and not _VERSION.search(_before(text, match.start())):
+            yield match.span()
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return address.version == 4 or len(text.split(":")) > 3  # noqa: PLR2004 - "::1" tells nobody
+
+
+def _named(pattern: re.Pattern[str]) -> Callable[[str], Iterator[tuple[int, int]]]:
+    return lambda text: (match.span(1) for match in pattern.finditer(text))
+
+
+def _before(text: str, start: int) -> str:
+    return text[max(0, start - _WINDOW) : start]
+
+
+def _plain(text: str) -> str:
+    return "".join(each for each in text if each.isalnum()).upper()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _National:
+    """A country's number. One whose form alone says little must be `named` before it."""
+
+    pattern: re.Pattern[str]
+    check: Callable[[str], bool]
+    named: re.Pattern[str] | None = None
+
+
+def _form(pattern: str, check: Callable[[str], bool], named: str | None = None) -> _National:
+    return _National(
+        pattern=re.compile(rf"{_START}(?:{pattern}){_END}", re.IGNORECASE),
+        check=check,
+        named=re.compile(rf"(?<![a-z])(?:{named})(?![a-z])", re.IGNORECASE) if named else None,
+    )
+
+
+_WINDOW: Final = 40
+# Within JSON a line ends in the letters \n: they are no part of the value after them.
+_AFTER_ESCAPE: Final = r"(?<=\\[nrtbf])|(?<=\\)(?![nrtbf])"
+_START: Final = rf"(?:{_AFTER_ESCAPE}|(?<![\w.+\\-])|(?<=[\s\"':][.+-]))"
+_END: Final = r"(?![\w]|[.,-]\d)"
+_ANYTHING: Final = re.compile(r"\d|@|\bat\b", re.IGNORECASE)
+_EMAIL: Final = re.compile(
+    rf"(?:{_AFTER_ESCAPE}|(?<![\w.%+\\-]))\w(?:[\w.%+'-]{{0,62}}\w|[-_+])?@"
+    r"(?:\w(?:[\w-]*\w)?\.)+[^\W\d_](?:[\w-]*[^\W_])"
+)
+_SPELLED_EMAIL: Final = re.compile(
+    r"(?<![\w.])[\w.+-]{1,64}\s?(?:[\[({]\s?at\s?[\])}]|[\[({]@[\])}])\s?[\w-]+"
+    r"(?:(?:\s?[\[({]\s?(?:dot|\.)\s?[\])}]\s?|\.)[\w-]+)+",
+    re.IGNORECASE,
+)
+_IBAN: Final = re.compile(
+    rf"(?:{_AFTER_ESCAPE}|(?<![^\W_\\]))([A-Z]{{2}})\d\d(?=[ .\u00a0-]?[A-Z0-9])", re.IGNORECASE
+)
+_IBAN_COUNTRIES: Final = {
+    15: "NO",
+    16: "BE",
+    18: "DK FI FK FO GL NL SD",
+    19: "MK SI",
+    20: "AT BA EE KZ LT LU MN XK",
+    21: "CH HR LI LV",
+    22: "BG BH CR DE GB GE IE ME RS VA",
+    23: "AE GI IL IQ OM SO TL",
+    24: "AD CZ ES MD PK RO SA SE SK TN VG",
+    25: "LY PT ST",
+    26: "IS TR",
+    27: "BI DJ FR GR IT MC MR SM",
+    28: "AL AZ BY CY DO GT HU LB NI PL SV",
+    29: "BR EG PS QA UA",
+    30: "JO KW MU YE",
+    31: "MT SC",
+    32: "LC",
+    33: "RU",
+}  # the registry of ISO 13616: letters and digits in all
+_IBAN_LENGTHS: Final = {
+    country: length
+    for length, countries in _IBAN_COUNTRIES.items()
+    for country in countries.split()
+}
+_CARD: Final = re.compile(
+    rf"(?:{_AFTER_ESCAPE}|(?<![\w.,+\\-]))\d(?:[ .\u00a0\u2010-\u2015-]?\d){{11,30}}(?![^\W_])"
+)
+_BRANDS: Final = re.compile(
+    r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}"
+    r"|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}|(?:6011|64[4-9]\d|65\d\d)\d{12,15}"
+    r"|35(?:2[89]|[3-8]\d)\d{12,15}|62\d{14,17}|220[0-4]\d{12}|(?:60|81|82)\d{14}|508\d{13}"
+    r"|(?:50|5[6-8]|6[37])\d{14,17}"
+)
+_SSN: Final = re.compile(
+    _START + r"(?!000|666|9)\d{3}([-. \u2010-\u2015])(?!00)\d\d\1(?!0000)\d{4}" + _END
+)
+_SSN_NAMED: Final = re.compile(
+    r"(?:\bssn|social security|\bitin|taxpayer id\w*)[^\d\n]{0,30}?"
+    r"(\d{3}[-. \u2010-\u2015]?\d\d[-. \u2010-\u2015]?\d{4})" + _END,
+    re.IGNORECASE,
+)
+_NATIONAL: Final = (
+    _form(r"\d{8}[ -]?[A-Z]", check_digits.passes_spanish),
+    _form(r"[XYZ][ -]?\d{7}[ -]?[A-Z]", check_digits.passes_spanish),
+    _form(r"[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z]", check_digits.passes_italian),
+    _form(
+        r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D]", lambda _: True
+    ),  # the British number has no check digit
+    _form(r"\d{3}\.\d{3}\.\d{3}-\d\d", check_digits.passes_brazilian),
+    _form(r"[12] ?\d\d ?(?:0[1-9]|1[0-2]) ?\d\d ?\d{3} ?\d{3} ?\d\d", check_digits.passes_french),
+    _form(
+        r"(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d[-+A]\d{3}[0-9A-Y]",
+        check_digits.passes_finnish,
+    ),
+    _form(r"\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[-+]\d{4}", check_digits.passes_luhn),
+    _form(r"[2-9]\d{3}([ -])\d{4}\1\d{4}", check_digits.passes_verhoeff),
+    _form(r"[1-79]\d\d([ -])\d{3}\1\d{3}", check_digits.passes_luhn),
+    _form(r"\d{9}", check_digits.passes_luhn, r"sin|social insurance"),
+    _form(r"[2-9]\d{11}", check_digits.passes_verhoeff, r"aadhaar|aadhar|uidai"),
+    _form(r"\d{11}", check_digits.passes_brazilian, r"cpf"),
+    _form(r"\d{4}[.]?\d{2}[.]?\d{3}|\d{9}", check_digits.passes_dutch, r"bsn|burgerservicenummer"),
+    _form(r"\d{11}", check_digits.passes_polish, r"pesel"),
+    _form(
+        r"\d\d ?\d{3} ?\d{3} ?\d{3}",
+        check_digits.passes_german,
+        r"steuer-?id\w*|steuer\w*nummer|idnr|tax id\w*",
+    ),
+)
+_IP: Final = re.compile(
+    rf"(?:{_AFTER_ESCAPE}|(?<![\w.:\\]))"
+    r"(?:(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)"
+    r"|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?(?![\w:]))",
+    re.IGNORECASE,
+)
+_VERSION: Final = re.compile(
+    r"(?:\bv|version|release|build|firmware|section|chapter|clause|driver|app)[\"':=\s#(]*$",
+    re.IGNORECASE,
+)
+_MONTH: Final = (
+    r"(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])[a-zäé]*\.?"  # first letters
+)
+_BIRTH_DATE: Final = re.compile(
+    r"(?:date[ _]of[ _]birth|birth[ _-]?date|birthday|\bd\.?o\.?b\b|\bborn\b|geboren|geburtsdatum"
+    r"|date de naissance|\bn[ée]e? le\b|fecha de nacimiento|data di nascita|data de nascimento)"
+    r"[^\d\n]{0,20}?"
+    r"(\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}\s?[-./]\s?\d{1,2}\s?[-./]\s?\d{2,4}"
+    rf"|\d{{1,2}}(?:st|nd|rd|th|\.)?\s(?:of\s)?{_MONTH},?\s\d{{4}}"
+    rf"|{_MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?,?\s\d{{4}})(?!\d)",
+    re.IGNORECASE,
+)
+_PASSPORT: Final = re.compile(
+    r"(?:passport|reisepass|passeport|pasaporte|passaporto)"
+    r"(?:[ _-]?(?:no|number|num|nr|nummer|id))?"
+    r"[\s\"':=#.-]{0,5}(?:is\s|number\s|no\.?\s|:\s?)*((?=(?:[A-Z]*\d){3})[A-Z0-9]{6,10})(?!\w)",
+    re.IGNORECASE,
+)
+_FINDERS: Final[tuple[tuple[Kind, Callable[[str], Iterable[tuple[int, int]]]], ...]] = (
+    (Kind.EMAIL, _emails),
+    (Kind.IBAN, _ibans),
+    (Kind.BIRTH_DATE, _named(_BIRTH_DATE)),
+    (Kind.PASSPORT, _named(_PASSPORT)),
+    (Kind.IP_ADDRESS, _ip_addresses),
+    (Kind.CARD_NUMBER, _cards),
+    (Kind.SSN, _social_security),
+    (Kind.NATIONAL_ID, _national_ids),
+)
