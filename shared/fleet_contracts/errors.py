@@ -14,6 +14,8 @@ FleetError
 ├── TransientError        the same call may succeed later             retryable
 │   ├── Unavailable       a server cannot be reached or is overloaded
 │   │   └── BreakerOpen   it failed so often that it is left alone; no attempt is counted
+│   ├── ToolDisabled      an operator has switched the tool off; no attempt is counted
+│   ├── RateLimited       called as often as is allowed for now; no attempt is counted
 │   ├── TooEarly          what was begun before may still be under way; no attempt is counted
 │   └── TimedOut          no answer within the time allowed
 ├── PermanentError        the same call will fail again               not retryable
@@ -125,6 +127,23 @@ class BreakerOpen(Unavailable):
     """
 
     code = "breaker_open"
+    counts_attempt = False
+
+
+class ToolDisabled(TransientError):
+    """An operator has switched the tool off for now; nothing was called."""
+
+    code = "tool_disabled"
+    counts_attempt = False
+
+
+class RateLimited(TransientError):
+    """It was called as often as is allowed for now; nothing was called.
+
+    `retry_after_seconds` is when it may be called again.
+    """
+
+    code = "rate_limited"
     counts_attempt = False
 
 

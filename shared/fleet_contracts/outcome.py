@@ -37,6 +37,7 @@ class ReviewKind(StrEnum):
     IN_DOUBT = "in_doubt"
     OVER_BUDGET = "over_budget"
     SUSPICIOUS = "suspicious"
+    TOOL_AWAY = "tool_away"
 
 
 class Outcome(BaseModel):

@@ -12,7 +12,8 @@ from bench.fleet_run import AGENTS, TESTS
 from fleet_contracts.envelope import TaskEnvelope, build_envelope
 from fleet_workers.agents import AgentCatalogue, load_release
 from fleet_workers.controller.decision import Finish
-from fleet_workers.controller.loop import Ports, run_loop
+from fleet_workers.controller.loop import run_loop
+from fleet_workers.controller.ports import Ports
 from fleet_workers.store import claims
 from fleet_workers.store.claims import Claim, Holder
 from fleet_workers.store.endings import succeeded

@@ -9,7 +9,7 @@ from fleet_workers.testing import AgentRun, Reply, ScriptedModel, run_agent
 AGENT = Path(__file__).parent / "agents" / "parcels"
 RELEASE = load_release(AGENT)
 TRACKED = {"status": "in Lyon", "price_usd": "40.00"}
-TEXT = "Where is ord_7? If it is lost, refund me 40 dollars."
+TEXT = "Where is ord_7? If it is lost, refund me 40 dollars, 50 or 50.01."
 
 
 def run(*script: Reply, tools: dict[str, Any] | None = None, **options: Any) -> AgentRun:

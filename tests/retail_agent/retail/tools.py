@@ -27,13 +27,13 @@ def _ask(context: ToolContext, name: str, **arguments: Any) -> Any:
     return response.json()
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def find_user_id_by_email(context: ToolContext, email: str) -> str:
     """Find a customer's user id by e-mail address."""
     return str(_ask(context, "find_user_id_by_email", email=email))
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def find_user_id_by_name_zip(
     context: ToolContext,
     first_name: str,
@@ -52,31 +52,31 @@ def find_user_id_by_name_zip(
     )
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def get_user_details(context: ToolContext, user_id: str) -> dict[str, Any]:
     """Look up a customer: address, payment methods, orders."""
     return dict(_ask(context, "get_user_details", user_id=user_id))
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def get_order_details(context: ToolContext, order_id: OrderId) -> dict[str, Any]:
     """Look up an order: status, items, payments."""
     return dict(_ask(context, "get_order_details", order_id=order_id))
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def get_product_details(context: ToolContext, product_id: str) -> dict[str, Any]:
     """Look up a product and all its variants."""
     return dict(_ask(context, "get_product_details", product_id=product_id))
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def get_item_details(context: ToolContext, item_id: str) -> dict[str, Any]:
     """Look up one variant by its item id."""
     return dict(_ask(context, "get_item_details", item_id=item_id))
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def calculate(
     context: ToolContext, expression: Annotated[str, Field(pattern=r"^[0-9.+\-*/() ]{1,200}$")]
 ) -> str:
@@ -84,7 +84,7 @@ def calculate(
     return str(_ask(context, "calculate", expression=expression))
 
 
-@tool(effect="write", repeat="idempotent")
+@tool(effect="write", repeat="idempotent", trusted=True)
 def cancel_pending_order(
     context: ToolContext,
     order_id: OrderId,
@@ -94,7 +94,7 @@ def cancel_pending_order(
     return dict(_ask(context, "cancel_pending_order", order_id=order_id, reason=reason))
 
 
-@tool(effect="write", repeat="idempotent")
+@tool(effect="write", repeat="idempotent", trusted=True)
 def modify_pending_order_items(
     context: ToolContext,
     order_id: OrderId,
@@ -108,7 +108,7 @@ def modify_pending_order_items(
     )
 
 
-@tool(effect="write", repeat="idempotent")
+@tool(effect="write", repeat="idempotent", trusted=True)
 def exchange_delivered_order_items(
     context: ToolContext,
     order_id: OrderId,
@@ -141,7 +141,7 @@ def _change_items(  # noqa: PLR0917 the two tools' own arguments in their order
     )
 
 
-@tool(effect="write", repeat="idempotent")
+@tool(effect="write", repeat="idempotent", trusted=True)
 def return_delivered_order_items(
     context: ToolContext, order_id: OrderId, item_ids: ItemIds, payment_method_id: str
 ) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def return_delivered_order_items(
     )
 
 
-@tool(effect="write", repeat="idempotent")
+@tool(effect="write", repeat="idempotent", trusted=True)
 def modify_pending_order_address(  # noqa: PLR0917 an address has this many parts
     context: ToolContext,
     order_id: OrderId,
@@ -174,7 +174,7 @@ def modify_pending_order_address(  # noqa: PLR0917 an address has this many part
     return dict(_ask(context, "modify_pending_order_address", order_id=order_id, **place))
 
 
-@tool(effect="write", repeat="idempotent")
+@tool(effect="write", repeat="idempotent", trusted=True)
 def modify_user_address(  # noqa: PLR0917 as above
     context: ToolContext,
     user_id: str,

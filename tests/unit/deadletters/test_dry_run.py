@@ -14,7 +14,7 @@ from fleet_contracts.errors import (
     UnknownAgent,
 )
 from fleet_contracts.outcome import OutcomeKind, ReviewKind
-from fleet_workers.controller.loop import Ports
+from fleet_workers.controller.ports import Ports
 from fleet_workers.deadletters.dry_run import DryRun, DryRunner, Mode
 from fleet_workers.deadletters.errors import NotDead
 from fleet_workers.deadletters.trial import Trial

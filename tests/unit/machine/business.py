@@ -5,16 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.agents.manifest import ApprovalRule, Limits, Manifest, Scope
 from fleet_workers.agents.release import AgentRelease
-from fleet_workers.tools import Tool, ToolContext, ToolRegistry, tool
+from fleet_workers.tools import CONTENT, Tool, ToolContext, ToolRegistry, tool
 from unit.machine.strikes import point
 
 _AGES = timedelta(minutes=30)  # an earlier request is over when the machine says so
+Words = Annotated[str, CONTENT]
 SMALL, LARGE = Decimal(5), Decimal(500)
 APPROVAL_ABOVE = Decimal(50)
 
@@ -58,16 +59,16 @@ class Business:
     def tools(self) -> list[Tool]:
         """One of each kind: a read, and writes that are idempotent, reconciled, or neither."""
 
-        @tool(effect="read")
-        def find_order(context: ToolContext, order: str, wording: str) -> dict[str, Any]:
+        @tool(effect="read", trusted=True)
+        def find_order(context: ToolContext, order: str, wording: Words) -> dict[str, Any]:
             """Look an order up."""
             point("tool.before")
             point("tool.after")
             return {"found": order}
 
-        @tool(effect="write", repeat="idempotent")
+        @tool(effect="write", repeat="idempotent", trusted=True)
         def refund(
-            context: ToolContext, order: str, wording: str, amount: Decimal
+            context: ToolContext, order: str, wording: Words, amount: Decimal
         ) -> dict[str, Any]:
             """Pay money back."""
             key = context.idempotency_key
@@ -76,18 +77,18 @@ class Business:
                 Effect(tool="refund", order=order, key=key, wording=wording, amount=amount),
             )
 
-        def look(context: ToolContext, order: str, wording: str) -> dict[str, Any] | None:
+        def look(context: ToolContext, order: str, wording: Words) -> dict[str, Any] | None:
             done = any(each.order == order for each in self.effects)
             return {"done": order} if done else None
 
-        @tool(effect="write", repeat="reconcile", reconciler=look, timeout=_AGES)
-        def note(context: ToolContext, order: str, wording: str) -> dict[str, Any]:
+        @tool(effect="write", repeat="reconcile", reconciler=look, timeout=_AGES, trusted=True)
+        def note(context: ToolContext, order: str, wording: Words) -> dict[str, Any]:
             """Note something on an order."""
             key = context.idempotency_key
             return self.do(context, Effect(tool="note", order=order, key=key, wording=wording))
 
-        @tool(effect="write", repeat="none")
-        def courier(context: ToolContext, order: str, wording: str) -> dict[str, Any]:
+        @tool(effect="write", repeat="none", trusted=True)
+        def courier(context: ToolContext, order: str, wording: Words) -> dict[str, Any]:
             """Send a courier."""
             key = context.idempotency_key
             return self.do(context, Effect(tool="courier", order=order, key=key, wording=wording))

@@ -124,7 +124,8 @@ class World:
         self.writer.scripts[number] = Script(
             number=number, wishes=tuple(wishes), together=1, end=end
         )
-        values = {"tenant": "acme", "agent": "clerk", "input": f"request {number} please", **fields}
+        asked = self.writer.scripts[number].request
+        values = {"tenant": "acme", "agent": "clerk", "input": asked, **fields}
         envelope = build_envelope(**values)
 
         def take(connection: Connection) -> list[Letter]:

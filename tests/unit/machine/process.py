@@ -17,7 +17,7 @@ from fleet_workers.agents import AgentCatalogue
 from fleet_workers.broker.postman import Postman
 from fleet_workers.controller import execution, settlement
 from fleet_workers.controller.execution import Apart, Executor
-from fleet_workers.controller.loop import Ports
+from fleet_workers.controller.ports import Ports
 from fleet_workers.controller.settlement import Settlement
 from fleet_workers.janitor import sweep
 from fleet_workers.models.messages import ChatModel
@@ -135,7 +135,7 @@ def open_ports(model: ChatModel) -> Ports:
     )
 
 
-def _remember(envelope: TaskEnvelope, answer: str) -> None:
+def _remember(envelope: TaskEnvelope, answer: str, tainted: bool) -> None:
     assert envelope.session_id is None or answer is not None
     point("remember")
 

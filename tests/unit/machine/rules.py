@@ -33,10 +33,9 @@ class FleetMachine(OperatorRules):
 
     def _envelope(self, wishes: list[str], together: int, end: str, **fields: Any) -> TaskEnvelope:
         number = len(self.world.writer.scripts)
-        self.world.writer.scripts[number] = Script(
-            number=number, wishes=tuple(wishes), together=together, end=end
-        )
-        return build_envelope(tenant="acme", input=f"request {number} please", **fields)
+        script = Script(number=number, wishes=tuple(wishes), together=together, end=end)
+        self.world.writer.scripts[number] = script
+        return build_envelope(tenant="acme", input=script.request, **fields)
 
     def _hand_in(self, envelope: TaskEnvelope, *, over_http: bool) -> bool:
         """Tells whether the task is new."""

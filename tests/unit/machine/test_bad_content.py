@@ -28,24 +28,24 @@ class Office:
         self.heard: list[str] = []
 
     def tools(self) -> list[Tool]:
-        @tool(effect="read")
+        @tool(effect="read", trusted=True)
         def look(context: ToolContext) -> Any:
             """Look something up."""
             return self.says
 
-        @tool(effect="write", repeat="none")
+        @tool(effect="write", repeat="none", trusted=True)
         def tell(context: ToolContext, text: str) -> Any:
             """Tell somebody."""
             self.heard.append(text)
             return self.says
 
-        @tool(effect="write", repeat="none", stakes="high")
+        @tool(effect="write", repeat="none", stakes="high", trusted=True)
         def sign(context: ToolContext, text: str | float) -> Any:
             """Sign for something."""
             self.heard.append(str(text))
             return self.says
 
-        @tool(effect="write", repeat="none")
+        @tool(effect="write", repeat="none", trusted=True)
         def weigh(context: ToolContext, kilograms: float) -> str:
             """Weigh something."""
             self.heard.append(str(kilograms))

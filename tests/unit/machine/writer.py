@@ -34,6 +34,12 @@ class Script:
         """The wish behind each order."""
         return {f"{self.number}.{place}": wish for place, wish in enumerate(self.wishes)}
 
+    @property
+    def request(self) -> str:
+        """What the customer asks: it names every order and both sums, so that all is grounded."""
+        orders = " ".join(f"#{order}" for order in self.orders)
+        return f"request {self.number} please: {orders} for {SMALL} or {LARGE}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Said:

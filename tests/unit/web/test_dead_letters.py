@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from fleet_contracts.errors import ConfigurationError
-from fleet_workers.controller.loop import Ports
+from fleet_workers.controller.ports import Ports
 from fleet_workers.deadletters.bulk import work_replays
 from fleet_workers.store.dead_letters import DeadLetter
 from fleet_workers.testing import ScriptedModel, answer

@@ -30,11 +30,28 @@ class Scope(_Part):
 class ApprovalRule(_Part):
     """A person must approve a call of the tool when `argument` is over `above`.
 
-    Without `argument` every call of the tool needs approval.
+    Without `argument` every call of the tool needs approval. `people` is how many different
+    persons must say yes; an approval that is not acted on within `valid_hours` is void.
     """
 
     argument: str | None = None
     above: Decimal = Decimal(0)
+    people: Annotated[int, Field(ge=1, le=5)] = 1
+    valid_hours: Annotated[float, Field(gt=0, le=24 * 30)] = 24
+
+
+class SpendLimits(_Part):
+    """Bounds on money, in US dollars; what is not set is not bounded.
+
+    `moved` bounds what tools pay out, refund or charge; `cost` what models and tools cost.
+    """
+
+    moved_per_action: Annotated[Decimal, Field(ge=0)] | None = None
+    moved_per_task: Annotated[Decimal, Field(ge=0)] | None = None
+    moved_per_customer_day: Annotated[Decimal, Field(ge=0)] | None = None
+    moved_per_tenant_day: Annotated[Decimal, Field(ge=0)] | None = None
+    cost_per_task: Annotated[Decimal, Field(ge=0)] | None = None
+    cost_per_tenant_day: Annotated[Decimal, Field(ge=0)] | None = None
 
 
 class Limits(_Part):
@@ -51,7 +68,10 @@ class Manifest(_Part):
 
     `tools` grants tools of the folder's tools.py by name. `environment` names the only environment
     variables that the tools may see. `review_below` is the confidence, 0 to 1, under which an
-    answer goes to a person.
+    answer goes to a person. `scopes` grants rights that tools ask for. `untrusted_data` names
+    fields of a task's data that hold what others wrote. `when_away` says, by tool, what happens
+    while its breaker is open or an operator has disabled it: the task waits (as where nothing is
+    said), the agent goes on without the tool, or a person takes over.
     """
 
     name: AgentName
@@ -65,6 +85,10 @@ class Manifest(_Part):
     scope: Scope
     limits: Limits = Limits()
     approvals: dict[str, ApprovalRule] = Field(default_factory=dict)
+    scopes: tuple[str, ...] = ()
+    untrusted_data: tuple[str, ...] = ()
+    when_away: dict[str, Literal["wait", "without", "review"]] = Field(default_factory=dict)
+    spend: SpendLimits = SpendLimits()
 
 
 def load_manifest(folder: Path) -> Manifest:

@@ -116,8 +116,10 @@ def _last_call_failed(steps: Sequence[Step]) -> bool:
 
 
 def _is_suspicious(steps: Sequence[Step]) -> bool:
+    """Whether the request, or a text that was read for it, tries to steer the agent."""
     return any(
-        step.kind is StepKind.INBOUND and bool((step.result or {}).get("signals")) for step in steps
+        step.kind in {StepKind.INBOUND, StepKind.TOOL} and bool((step.result or {}).get("signals"))
+        for step in steps
     )
 
 

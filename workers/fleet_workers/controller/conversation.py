@@ -68,7 +68,9 @@ def user_text(envelope: TaskEnvelope) -> str:
 def _session_turns(steps: Sequence[Step]) -> list[Message]:
     for step in steps:
         if step.kind is StepKind.MEMORY and step.result is not None:
-            return list(step.result["turns"])
+            return [
+                {"role": turn["role"], "content": turn["content"]} for turn in step.result["turns"]
+            ]
     return []
 
 

@@ -95,12 +95,24 @@ def _begin_tool(
         )
     tool.parse_arguments(arguments)
     action = Action(situation=situation, tool=tool, arguments=arguments, plan=plan.seq, call=index)
-    verdict = pass_gates(action)
+    passage = pass_gates(action)
+    verdict, gates = passage.verdict, passage.as_record()
     if verdict.ruling == "pass":
-        return CallTool(plan=plan.seq, index=index, tool=tool, arguments=arguments)
+        return CallTool(
+            plan=plan.seq,
+            index=index,
+            tool=tool,
+            arguments=arguments,
+            allowed_by=passage.approved_in,
+            gates=gates,
+        )
     if verdict.review is None:
-        return Refuse(plan=plan.seq, index=index, gate=verdict.gate, reason=verdict.reason)
-    return Park(kind=verdict.review, reason=verdict.reason, proposal=proposal)
+        return Refuse(
+            plan=plan.seq, index=index, gate=verdict.gate, reason=verdict.reason, gates=gates
+        )
+    rule = situation.release.manifest.approvals.get(name)
+    bound = {**proposal, "policy": action.key["policy"], "people": rule.people if rule else 1}
+    return Park(kind=verdict.review, reason=verdict.reason, proposal=bound, gates=gates)
 
 
 def _resume_call(situation: Situation, plan: Plan, index: int, begun: Step) -> Decision:

@@ -1,6 +1,6 @@
 """What the controller can decide: plain values, carried out by the loop."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +36,8 @@ class AskModel:
 class CallTool:
     """Call a tool that passed every gate. `resumes` is the step that an earlier worker began.
 
-    `allowed_by` is the review in which a person allowed this one repeat; it is used up by it.
+    `allowed_by` is the review in which a person allowed this one call; it is used up by it.
+    `gates` are the verdicts that let it pass.
     """
 
     plan: int
@@ -45,6 +46,7 @@ class CallTool:
     arguments: Mapping[str, Any]
     resumes: int | None = None
     allowed_by: str | None = None
+    gates: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class Refuse:
     index: int
     gate: str
     reason: str
+    gates: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,7 @@ class Park:
     proposal: Mapping[str, Any] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
     confidence: float | None = None
+    gates: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

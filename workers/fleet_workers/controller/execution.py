@@ -21,7 +21,8 @@ from fleet_contracts.errors import (
     UnknownTenant,
 )
 from fleet_workers.agents import AgentCatalogue
-from fleet_workers.controller.loop import Draining, Guard, Ports, run_loop
+from fleet_workers.controller.loop import run_loop
+from fleet_workers.controller.ports import Draining, Guard, Ports
 from fleet_workers.controller.settlement import Held, Settlement
 from fleet_workers.store import accounts, claims, dead_letters, sessions, tasks
 from fleet_workers.store.claims import Claim, Holder

@@ -1,13 +1,23 @@
-"""The gates before an action. Each lets a call pass, refuses it, or asks a person."""
+"""The gates before an action. Each lets a call pass, refuses it, or asks a person.
+
+They are pure: what only the moment knows (grants, rates, breakers, money) the runtime checks
+right before the call, and again on every other worker.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
+from functools import cached_property
 from typing import Any, Literal
 
 from fleet_contracts.outcome import ReviewKind
-from fleet_workers.controller.rulings import ruling_on
+from fleet_workers.agents.manifest import ApprovalRule
+from fleet_workers.agents.policy import policy_version
+from fleet_workers.controller.lock import lock_reasons, ungrounded_arguments
+from fleet_workers.controller.rulings import Ruled, ruling_on
 from fleet_workers.controller.situation import Situation
+from fleet_workers.controller.trust import Trust, trust_before
 from fleet_workers.review.decisions import Ruling, approval_key
 from fleet_workers.store.journal import StepKind, StepState
 from fleet_workers.tools import Tool
@@ -22,8 +32,29 @@ class Verdict:
     reason: str = ""
     review: ReviewKind | None = None
 
+    def as_record(self) -> dict[str, str]:
+        """The journal's form."""
+        record = {"gate": self.gate, "ruling": self.ruling}
+        return {**record, "reason": self.reason} if self.reason else record
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """What all gates together say, with each one's verdict.
+
+    `approved_in` is the review in which a person allowed what the gates alone would not.
+    """
+
+    verdict: Verdict
+    verdicts: tuple[Verdict, ...]
+    approved_in: str | None = None
+
+    def as_record(self) -> list[dict[str, str]]:
+        """The journal's form."""
+        return [each.as_record() for each in self.verdicts]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Action:
     """A call with parsed arguments that stands before the gates."""
 
@@ -33,10 +64,16 @@ class Action:
     plan: int
     call: int
 
-    @property
+    @cached_property
     def key(self) -> dict[str, Any]:
         """What an approval of this action is bound to."""
-        return approval_key(self.tool.name, self.plan, self.call, self.arguments)
+        bound = approval_key(self.tool.name, self.plan, self.call, self.arguments)
+        return {**bound, "policy": policy_version(self.situation.release)}
+
+    @cached_property
+    def trust(self) -> Trust:
+        """What was trusted when the action was planned."""
+        return trust_before(self.situation, self.plan)
 
 
 def _budget(action: Action) -> Verdict:
@@ -50,6 +87,31 @@ def _budget(action: Action) -> Verdict:
         reason=f"The agent may make {limit} tool calls a task and wants one more.",
         review=ReviewKind.OVER_BUDGET,
     )
+
+
+def _scope(action: Action) -> Verdict:
+    missing = sorted(set(action.tool.scopes) - set(action.situation.release.manifest.scopes))
+    if not missing:
+        return Verdict(gate="grant", ruling="pass")
+    return Verdict(
+        gate="grant",
+        ruling="refuse",
+        reason=f"{action.tool.name} needs {', '.join(missing)}, which this agent is not granted.",
+    )
+
+
+def _customer(action: Action) -> Verdict:
+    name = action.tool.customer_argument
+    if name is not None and action.arguments.get(name) is not None:
+        named, own = str(action.arguments[name]), action.situation.envelope.customer
+        if named != own:
+            return Verdict(
+                gate="customer",
+                ruling="refuse",
+                reason=f"{action.tool.name} is about {named!r}, the task about {own!r}: nobody "
+                "else's data may be looked up or changed.",
+            )
+    return Verdict(gate="customer", ruling="pass")
 
 
 def _repeat(action: Action) -> Verdict:
@@ -79,14 +141,32 @@ def _are_equal(tool: Tool, earlier: Mapping[str, Any], arguments: Mapping[str, A
         return dict(earlier) == dict(arguments)
 
 
+def _grounding(action: Action) -> Verdict:
+    if action.tool.effect == "read":
+        return Verdict(gate="grounding", ruling="pass")
+    loose = ungrounded_arguments(action.trust, action.tool, action.arguments)
+    if not loose:
+        return Verdict(gate="grounding", ruling="pass")
+    reason = f"{', '.join(loose)} stands neither in the request nor in anything looked up"
+    corrections = action.situation.release.manifest.limits.corrections
+    if action.situation.count(StepKind.GATE, "grounding") < corrections:
+        return Verdict(gate="grounding", ruling="refuse", reason=f"{reason}: look it up first.")
+    return Verdict(
+        gate="grounding", ruling="review", reason=f"{reason}.", review=ReviewKind.APPROVAL
+    )
+
+
+def _plan_lock(action: Action) -> Verdict:
+    reasons = lock_reasons(action.trust, action.tool, action.arguments, action.situation)
+    if not reasons:
+        why = "no untrusted text was read before" if not action.trust.is_tainted else ""
+        return Verdict(gate="plan_lock", ruling="pass", reason=why)
+    return Verdict(
+        gate="plan_lock", ruling="review", reason=" ".join(reasons), review=ReviewKind.APPROVAL
+    )
+
+
 def _approval(action: Action) -> Verdict:
-    decided = ruling_on(action.situation.steps, ReviewKind.APPROVAL, action.key)
-    if decided is not None:
-        if decided.ruling is Ruling.APPROVE:
-            return Verdict(gate="approval", ruling="pass")
-        return Verdict(
-            gate="approval", ruling="refuse", reason=f"A person refused this: {decided.text}"
-        )
     rule = action.situation.release.manifest.approvals.get(action.tool.name)
     if rule is None and action.tool.stakes == "low":
         return Verdict(gate="approval", ruling="pass")
@@ -111,14 +191,60 @@ def _decimal(value: object) -> Decimal | None:
     return amount if amount.is_finite() else None
 
 
-GATES: tuple[Callable[[Action], Verdict], ...] = (_budget, _repeat, _approval)
+GATES: tuple[Callable[[Action], Verdict], ...] = (
+    _budget,
+    _scope,
+    _customer,
+    _repeat,
+    _grounding,
+    _plan_lock,
+    _approval,
+)
 
 
-def pass_gates(action: Action) -> Verdict:
-    """The first verdict that is not a pass, or the last pass."""
-    verdict = Verdict(gate="none", ruling="pass")
+def pass_gates(action: Action) -> Passage:
+    """What the gates say together: the first refusal, else what a person must decide, else pass.
+
+    What only needs an approval is asked for once, with all reasons; a person's yes to exactly
+    this action opens those gates and no other.
+    """
+    verdicts: list[Verdict] = []
     for gate in GATES:
         verdict = gate(action)
-        if verdict.ruling != "pass":
-            return verdict
-    return verdict
+        verdicts.append(verdict)
+        if verdict.ruling == "refuse" or verdict.review is ReviewKind.OVER_BUDGET:
+            return Passage(verdict=verdict, verdicts=tuple(verdicts))
+    asked = [each for each in verdicts if each.ruling == "review"]
+    if not asked:
+        return Passage(verdict=verdicts[-1], verdicts=tuple(verdicts))
+    ruled = ruling_on(action.situation.steps, ReviewKind.APPROVAL, action.key)
+    return _with_ruling(action, tuple(verdicts), asked, ruled)
+
+
+def _with_ruling(
+    action: Action, verdicts: tuple[Verdict, ...], asked: list[Verdict], ruled: Ruled | None
+) -> Passage:
+    reason = " ".join(each.reason for each in asked)
+    if ruled is not None and ruled.ruling is Ruling.REJECT:
+        verdict = Verdict(
+            gate="approval", ruling="refuse", reason=f"A person refused this: {ruled.text}"
+        )
+        return Passage(verdict=verdict, verdicts=(*verdicts, verdict))
+    if ruled is not None and not _is_void(action, ruled):
+        verdict = Verdict(
+            gate="approval", ruling="pass", reason=f"Approved by {ruled.by or 'a person'}."
+        )
+        return Passage(verdict=verdict, verdicts=(*verdicts, verdict), approved_in=ruled.review)
+    if ruled is not None:
+        reason = f"An approval was given and ran out before it was acted on. {reason}"
+    verdict = Verdict(
+        gate=asked[0].gate, ruling="review", reason=reason, review=ReviewKind.APPROVAL
+    )
+    return Passage(verdict=verdict, verdicts=verdicts)
+
+
+def _is_void(action: Action, ruled: Ruled) -> bool:
+    """Whether an approval was given too long ago."""
+    rule = action.situation.release.manifest.approvals.get(action.tool.name)
+    hours = (rule or ApprovalRule()).valid_hours
+    return ruled.at is not None and action.situation.now > ruled.at + timedelta(hours=hours)

@@ -1,15 +1,12 @@
 """Carries decisions out, one after another, until the task ends, waits or moves elsewhere."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Protocol
 
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope
-from fleet_contracts.errors import FleetError, InDoubt, PermanentError, TransientError
 from fleet_workers.agents import AgentCatalogue
+from fleet_workers.controller.calls import call_tool, note_refusal, propose
 from fleet_workers.controller.decide import decide
 from fleet_workers.controller.decision import (
     AskModel,
@@ -24,77 +21,12 @@ from fleet_workers.controller.decision import (
     Settle,
 )
 from fleet_workers.controller.plan import plan_result
-from fleet_workers.controller.rulings import NOT_CALLED_STEP, USED_STEP, held_back
+from fleet_workers.controller.ports import UNGUARDED, Draining, Guard, Ports
 from fleet_workers.controller.situation import Situation
 from fleet_workers.controller.triage import decide_triage
-from fleet_workers.models.messages import ChatModel, ChatRequest, Message
+from fleet_workers.models.messages import ChatRequest
 from fleet_workers.rails.inbound import inbound_signals
-from fleet_workers.review.decisions import approval_key
 from fleet_workers.store.journal import Journal, StepKind, Usage
-from fleet_workers.tools import Tool
-from fleet_workers.tools.repeat import Repeat
-
-
-class ToolPort(Protocol):
-    """Calls tools; what `fleet_workers.tools.runtime.ToolRuntime` does."""
-
-    def call(
-        self,
-        tool: Tool,
-        arguments: dict[str, object],
-        *,
-        envelope: TaskEnvelope,
-        agent: str,
-        key: str,
-        environment: tuple[str, ...],
-        repeat: Repeat | None,
-        fence: Callable[[], None],
-    ) -> object:
-        """Call once, retrying short blips where that is safe; gives a JSON-ready value.
-
-        `repeat` marks a call that was begun before. `fence` is to be called right before anything
-        goes out.
-
-        Raises:
-            TransientError: It may succeed later; the step stays open and is repeated with its key.
-            PermanentError: It will not; the model is told.
-            InDoubt: A write may have been done or not; a person is asked.
-            LeaseLost: Another worker holds the task.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guard:
-    """What stands over a run from outside.
-
-    `must_yield` tells that the task shall go back to its queue before the next step: the worker
-    is being stopped, or the agent or tenant paused. `fence` raises LeaseLost where the task is no
-    longer this worker's.
-    """
-
-    must_yield: Callable[[], bool]
-    fence: Callable[[], None]
-
-
-UNGUARDED = Guard(must_yield=lambda: False, fence=lambda: None)
-"""For runs that nobody else can take over."""
-
-
-class Draining(FleetError):
-    """The worker is being stopped, or the task paused: it goes back to its queue now."""
-
-    code = "draining"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """Everything outside that the loop may touch."""
-
-    model: ChatModel
-    tools: ToolPort
-    recall: Callable[[TaskEnvelope], list[Message]]
-    model_timeout_seconds: float
 
 
 def run_loop(
@@ -116,18 +48,31 @@ def run_loop(
         CorruptJournal: The journal holds a plan that cannot be understood.
     """
     while True:
-        if agent == AUTO_AGENT:
-            decision: Decision = decide_triage(catalogue, envelope, journal.steps())
-        else:
-            decision = decide(
-                Situation(release=catalogue.get(agent), envelope=envelope, steps=journal.steps())
-            )
-        if isinstance(decision, Finish | Park | Reroute):
-            _note_end(decision, journal)
-            return decision
-        if guard.must_yield():
-            raise Draining("The worker is stopping, or the task is paused.")
-        _carry_out(decision, agent, envelope, catalogue, journal, ports, guard)
+        decision = _next_decision(agent, envelope, catalogue, journal)
+        if not isinstance(decision, Finish | Park | Reroute):
+            if guard.must_yield():
+                raise Draining("The worker is stopping, or the task is paused.")
+            stopped = _carry_out(decision, agent, envelope, catalogue, journal, ports, guard)
+            if stopped is None:
+                continue
+            decision = stopped
+        _note_end(decision, journal)
+        return decision
+
+
+def _next_decision(
+    agent: str, envelope: TaskEnvelope, catalogue: AgentCatalogue, journal: Journal
+) -> Decision:
+    if agent == AUTO_AGENT:
+        return decide_triage(catalogue, envelope, journal.steps())
+    return decide(
+        Situation(
+            release=catalogue.get(agent),
+            envelope=envelope,
+            steps=journal.steps(),
+            now=datetime.now(UTC),
+        )
+    )
 
 
 def _carry_out(  # noqa: PLR0917 one line a decision
@@ -138,7 +83,7 @@ def _carry_out(  # noqa: PLR0917 one line a decision
     journal: Journal,
     ports: Ports,
     guard: Guard,
-) -> None:
+) -> Park | None:
     match decision:
         case CheckInbound():
             journal.record(
@@ -149,21 +94,13 @@ def _carry_out(  # noqa: PLR0917 one line a decision
         case AskModel():
             _ask_model(decision, agent, journal, ports, guard)
         case Refuse():
-            journal.record(
-                StepKind.GATE,
-                decision.gate,
-                {
-                    "plan": decision.plan,
-                    "call": decision.index,
-                    "ruling": "refuse",
-                    "reason": decision.reason,
-                },
-            )
+            note_refusal(decision, journal)
         case Settle():
             journal.finish(decision.step, {"error": decision.error})
         case CallTool():
-            environment = catalogue.get(agent).manifest.environment
-            _call_tool(decision, agent, envelope, environment, journal, ports, guard)
+            proposed = propose(decision, catalogue.get(agent), envelope)
+            return call_tool(decision, proposed, journal, ports, guard)
+    return None
 
 
 def _ask_model(
@@ -196,64 +133,6 @@ def _ask_model(
     journal.finish(seq, plan_result(reply), usage)
 
 
-def _call_tool(  # noqa: PLR0917 as above
-    decision: CallTool,
-    agent: str,
-    envelope: TaskEnvelope,
-    environment: tuple[str, ...],
-    journal: Journal,
-    ports: Ports,
-    guard: Guard,
-) -> None:
-    key = f"{envelope.id}:{decision.plan}:{decision.index}"
-    seq, repeat = decision.resumes, None
-    if seq is None:
-        seq = journal.begin(
-            StepKind.TOOL,
-            decision.tool.name,
-            {
-                "plan": decision.plan,
-                "call": decision.index,
-                "arguments": dict(decision.arguments),
-                "effect": decision.tool.effect,
-                "key": key,
-            },
-        )
-    else:
-        if decision.allowed_by is not None:
-            journal.record(StepKind.REVIEW, USED_STEP, {"review": decision.allowed_by})
-        repeat = Repeat(
-            begun_seconds_ago=journal.resume(seq), again=partial(journal.ask_again, seq)
-        )
-    try:
-        value = ports.tools.call(
-            decision.tool,
-            dict(decision.arguments),
-            envelope=envelope,
-            agent=agent,
-            key=key,
-            environment=environment,
-            repeat=repeat,
-            fence=guard.fence,
-        )
-    except TransientError as error:
-        if not error.counts_attempt and decision.tool.effect == "write":
-            _note_held_back(decision, journal, str(error))
-        raise
-    except InDoubt as error:
-        journal.finish(seq, {"in_doubt": str(error)})
-    except PermanentError as error:
-        journal.finish(seq, {"error": str(error)})
-    else:
-        journal.finish(seq, {"value": value})
-
-
-def _note_held_back(decision: CallTool, journal: Journal, why: str) -> None:
-    """A call that did not go out is not in doubt, and needs no second word of a person."""
-    key = approval_key(decision.tool.name, decision.plan, decision.index, decision.arguments)
-    journal.record(StepKind.REVIEW, NOT_CALLED_STEP, held_back(len(journal.steps()), key, why))
-
-
 def _note_end(decision: Finish | Park | Reroute, journal: Journal) -> None:
     match decision:
         case Finish() | Park():
@@ -261,7 +140,13 @@ def _note_end(decision: Finish | Park | Reroute, journal: Journal) -> None:
                 journal.record(StepKind.CONFIDENCE, "confidence", decision.evidence)
             if isinstance(decision, Park):
                 journal.record(
-                    StepKind.REVIEW, decision.kind, {"reason": decision.reason, "state": "waiting"}
+                    StepKind.REVIEW,
+                    decision.kind,
+                    {
+                        "reason": decision.reason,
+                        "state": "waiting",
+                        **({"gates": list(decision.gates)} if decision.gates else {}),
+                    },
                 )
         case Reroute():
             journal.record(StepKind.TRIAGE, "triage", {"agent": decision.agent})

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from fleet_contracts.outcome import ReviewKind
@@ -22,6 +23,8 @@ class Ruled:
     review: str
     ruling: Ruling
     text: str
+    by: str | None = None
+    at: datetime | None = None
 
 
 def ruling_on(steps: Sequence[Step], kind: ReviewKind, key: Mapping[str, Any]) -> Ruled | None:
@@ -44,7 +47,11 @@ def ruling_on(steps: Sequence[Step], kind: ReviewKind, key: Mapping[str, Any]) -
             and all(said.get(name) == value for name, value in key.items())
         ):
             return Ruled(
-                review=said["review"], ruling=Ruling(said["ruling"]), text=str(said["text"])
+                review=said["review"],
+                ruling=Ruling(said["ruling"]),
+                text=str(said["text"]),
+                by=said.get("by"),
+                at=datetime.fromisoformat(said["at"]) if said.get("at") else None,
             )
     return None
 

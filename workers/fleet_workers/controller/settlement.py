@@ -13,10 +13,12 @@ from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope
 from fleet_contracts.errors import FleetError, TransientError
 from fleet_contracts.outcome import Outcome, OutcomeKind
 from fleet_contracts.states import TaskState
-from fleet_workers.agents import AgentCatalogue
+from fleet_workers.agents import AgentCatalogue, AgentRelease
 from fleet_workers.controller.conclude import outcome_of
 from fleet_workers.controller.decision import Finish, Park, Reroute
 from fleet_workers.controller.plan import plans, tools_used
+from fleet_workers.controller.situation import Situation
+from fleet_workers.controller.trust import trust_before
 from fleet_workers.review.handoff import build_packet
 from fleet_workers.review.queue import open_review
 from fleet_workers.store import dead_letters, endings, outbox, sessions
@@ -53,7 +55,7 @@ class Settlement:
         *,
         catalogue: AgentCatalogue,
         send: Callable[[Sequence[Letter]], None],
-        remember: Callable[[TaskEnvelope, str], None],
+        remember: Callable[[TaskEnvelope, str, bool], None],
         max_attempts: int,
         retry_cap: timedelta,
     ) -> None:
@@ -79,12 +81,12 @@ class Settlement:
 
     def _finish(self, decision: Finish, held: Held) -> None:
         claim, envelope = held.claim, held.envelope
-        release = self._catalogue.get(claim.agent).id
+        release = self._catalogue.get(claim.agent)
         letters = self._write(
-            held, endings.succeeded(decision.outcome, release), reply=decision.outcome
+            held, endings.succeeded(decision.outcome, release.id), reply=decision.outcome
         )
         # Before the next task of the session is woken, which shall read it.
-        self._remember(envelope, decision.outcome.answer or "")
+        self._remember(envelope, decision.outcome.answer or "", _is_tainted(release, held))
         self._send(letters)
         log.info("task.succeeded", agent=claim.agent, kind=decision.outcome.kind)
 
@@ -250,6 +252,15 @@ def _model_of(journal: StoredJournal, agent: str) -> Mapping[str, Any]:
     except CorruptJournal:  # the very reason for which the task is given up
         made = []
     return {"model": made[-1].model, "offline": made[-1].offline} if made else {}
+
+
+def _is_tainted(release: AgentRelease, held: Held) -> bool:
+    """Whether the answer was found after untrusted text had been read."""
+    if held.envelope.session_id is None:
+        return False
+    steps = held.journal.steps()
+    situation = Situation(release=release, envelope=held.envelope, steps=steps)
+    return trust_before(situation, len(steps)).is_tainted
 
 
 def _as_record(error: Exception) -> dict[str, Any]:

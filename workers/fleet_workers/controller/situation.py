@@ -2,19 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from fleet_contracts.envelope import TaskEnvelope
 from fleet_workers.agents import AgentRelease
 from fleet_workers.store.journal import Step, StepKind
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """A task at one moment: who works on it, what was asked, what was done."""
+    """A task at one moment: who works on it, what was asked, what was done.
+
+    `now` is the time of the moment; only an approval's validity depends on it.
+    """
 
     release: AgentRelease
     envelope: TaskEnvelope
     steps: Sequence[Step]
+    now: datetime = _LONG_AGO
 
     def count(self, kind: StepKind, name: str | None = None) -> int:
         """Number of steps of a kind, of one name where a name is given."""

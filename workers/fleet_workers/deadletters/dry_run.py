@@ -16,7 +16,8 @@ from fleet_contracts.outcome import Outcome
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.controller.conclude import outcome_of
 from fleet_workers.controller.decision import Reroute
-from fleet_workers.controller.loop import Ports, run_loop
+from fleet_workers.controller.loop import run_loop
+from fleet_workers.controller.ports import Ports
 from fleet_workers.deadletters.ledger import LedgerTools, WouldDo
 from fleet_workers.deadletters.message import read_message
 from fleet_workers.deadletters.replay import ReplayResult, find_letter, refused, replay_letter

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from fleet_contracts.errors import PermanentError
-from fleet_workers.controller.loop import ToolPort
+from fleet_workers.controller.ports import ToolPort
 from fleet_workers.store.journal import Step, StepKind, StepState
 from fleet_workers.tools import Tool
 

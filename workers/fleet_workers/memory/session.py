@@ -9,7 +9,10 @@ import structlog
 from fleet_contracts.envelope import TaskEnvelope
 
 Turn = dict[str, Any]
-"""What one side said, in the form of OpenAI's chat completions: role and content."""
+"""What one side said, in the form of OpenAI's chat completions: role and content.
+
+`tainted` stands beside what was said after untrusted text had been read.
+"""
 
 MAX_TURNS = 20
 """Turns kept a session: ten exchanges, which a model reads for a few cents."""
@@ -35,13 +38,13 @@ class SessionMemory:
             log.warning("memory.session.unavailable", error=str(error))
             return []
 
-    def remember(self, envelope: TaskEnvelope, answer: str) -> None:
+    def remember(self, envelope: TaskEnvelope, answer: str, tainted: bool) -> None:
         """Add what was asked and answered."""
         if envelope.session_id is None:
             return
         turns = [
             json.dumps({"role": "user", "content": envelope.input}),
-            json.dumps({"role": "assistant", "content": answer}),
+            json.dumps({"role": "assistant", "content": answer, "tainted": tainted}),
         ]
         try:
             with self._client.pipeline() as pipe:

@@ -56,11 +56,13 @@ def decide(
 ) -> list[Letter]:
     """Decide an item; gives the letters to send after the commit.
 
-    `text` is the reason of a rejection, or the answer. `tenant=None` sees all tenants.
+    `text` is the reason of a rejection, or the answer. `tenant=None` sees all tenants. Where the
+    agent's file wants several people, an approval of one of them is kept and the item goes on
+    waiting for the next.
 
     Raises:
         UnknownReview: There is no such item in this tenant.
-        AlreadyDecided: It is decided or closed; the text says by whom.
+        AlreadyDecided: It is decided or closed, or this person has approved it; the text says so.
         InvalidInput: The ruling does not fit the item, or lacks its text.
     """
     item = reviews.get(connection, review_id, tenant=tenant)
@@ -74,7 +76,11 @@ def decide(
         by = f" by {item.decided_by}" if item.decided_by else ""
         raise AlreadyDecided(f"The review is {item.state} already{by}: load it anew to see how.")
     _check(item, ruling, text)
-    decision = as_stored({"ruling": str(ruling), "text": text})
+    approved_by = _approved_by(item, decided_by) if ruling is Ruling.APPROVE else []
+    if ruling is Ruling.APPROVE and len(approved_by) < _people_needed(item):
+        reviews.note_approvals(connection, item.id, approved_by)
+        return []
+    decision = as_stored({"ruling": str(ruling), "text": text, "approved_by": approved_by})
     item = reviews.record_decision(connection, item.id, decision, decided_by=decided_by)
     return resume(connection, item)
 
@@ -146,6 +152,22 @@ def _with_plain_numbers(value: Any) -> Any:
     return value
 
 
+def _people_needed(item: ReviewItem) -> int:
+    people = _proposal(item).get("people", 1)
+    return people if isinstance(people, int) else 1
+
+
+def _approved_by(item: ReviewItem, decided_by: str) -> list[str]:
+    """All who have approved an item, the one who does so now included."""
+    earlier = list((item.decision or {}).get("approved_by", ()))
+    if decided_by in earlier:
+        raise AlreadyDecided(
+            f"{decided_by} has approved this already: it needs {_people_needed(item)} different "
+            "people, so another one must."
+        )
+    return [*earlier, decided_by]
+
+
 def _check(item: ReviewItem, ruling: Ruling, text: str) -> None:
     if ruling is Ruling.APPROVE and not _has_proposal(item):
         raise InvalidInput(
@@ -169,12 +191,14 @@ def _as_step(item: ReviewItem, ruling: Ruling, text: str) -> dict[str, Any]:
         bound = approval_key(
             proposal["tool"], proposal["plan"], proposal["call"], proposal["arguments"]
         )
+        bound |= {"policy": proposal["policy"]} if "policy" in proposal else {}
     return {
         "review": str(item.id),
         "kind": item.kind,
         "ruling": ruling,
         "text": text,
-        "by": item.decided_by,
+        "by": ", ".join((item.decision or {}).get("approved_by", ())) or item.decided_by,
+        "at": item.decided_at.isoformat() if item.decided_at else None,
         **bound,
     }
 

@@ -1,6 +1,6 @@
 """Rows of items that wait for a person."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -103,6 +103,15 @@ def record_decision(
         .returning(reviews)
     ).one()
     return _item(row)
+
+
+def note_approvals(connection: Connection, review_id: UUID, approved_by: Sequence[str]) -> None:
+    """Keep who has approved an item that needs more people."""
+    connection.execute(
+        update(reviews)
+        .where(reviews.c.id == review_id)
+        .values(decision={"approved_by": list(approved_by)})
+    )
 
 
 def decided(connection: Connection, *, limit: int) -> list[UUID]:

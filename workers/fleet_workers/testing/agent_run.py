@@ -15,7 +15,8 @@ from fleet_workers.agents import AgentCatalogue, AgentRelease
 from fleet_workers.agents.release import load_release
 from fleet_workers.controller.conclude import outcome_of
 from fleet_workers.controller.decision import Finish, Park
-from fleet_workers.controller.loop import Ports, ToolPort, run_loop
+from fleet_workers.controller.loop import run_loop
+from fleet_workers.controller.ports import Ports, ToolPort
 from fleet_workers.models.messages import ChatModel, Message
 from fleet_workers.resilience.breakers import Breakers
 from fleet_workers.store.journal import Step

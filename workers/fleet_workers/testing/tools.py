@@ -6,7 +6,7 @@ from typing import Any
 
 from fleet_contracts.envelope import TaskEnvelope
 from fleet_contracts.errors import ConfigurationError
-from fleet_workers.controller.loop import ToolPort
+from fleet_workers.controller.ports import ToolPort
 from fleet_workers.tools import Tool
 from fleet_workers.tools.repeat import Repeat
 

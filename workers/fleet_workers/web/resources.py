@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine
 
 from fleet_workers.agents import AgentCatalogue
-from fleet_workers.controller.loop import Ports
+from fleet_workers.controller.ports import Ports
 from fleet_workers.store.engine import store_errors
 from fleet_workers.store.outbox import Letter
 

@@ -5,9 +5,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from fleet_workers.agents.business_api import read_own, write_own
-from fleet_workers.tools import ToolContext, tool
+from fleet_workers.tools import CONTENT, ToolContext, tool
 
-Reason = Annotated[str, Field(min_length=3, max_length=200, description="Why, in plain words")]
+Reason = Annotated[
+    str, CONTENT, Field(min_length=3, max_length=200, description="Why, in plain words")
+]
 
 
 def _write_without_key(context: ToolContext, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def _find_incident(context: ToolContext, title: str) -> dict[str, Any] | None:
     return next((each for each in known if each["title"] == title), None)
 
 
-@tool(effect="write", repeat="reconcile", reconciler=_find_incident)
+@tool(effect="write", repeat="reconcile", reconciler=_find_incident, trusted=True)
 def open_incident(context: ToolContext, title: Reason) -> dict[str, Any]:
     """Open an incident for the customer."""
     service = read_own(context, "/services")["services"][0]["service"]
@@ -35,13 +37,13 @@ def open_incident(context: ToolContext, title: Reason) -> dict[str, Any]:
     return _write_without_key(context, "/incidents", body)
 
 
-@tool(effect="write", repeat="none")
+@tool(effect="write", repeat="none", trusted=True)
 def give_gift(context: ToolContext, reason: Reason) -> dict[str, Any]:
     """Give the customer a cent as a gift."""
     return _write_without_key(context, "/credits", {"amount_usd": "0.01", "reason": reason})
 
 
-@tool(effect="write", repeat="idempotent", stakes="high")
+@tool(effect="write", repeat="idempotent", stakes="high", trusted=True)
 def give_bonus(context: ToolContext, reason: Reason) -> dict[str, Any]:
     """Give the customer a cent as a bonus, once a person has approved it."""
     return write_own(context, "/credits", {"amount_usd": "0.01", "reason": reason})

@@ -23,13 +23,13 @@ def _post(context: ToolContext, path: str, body: dict[str, Any]) -> dict[str, An
     return answer
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def track_parcel(context: ToolContext, order_id: Order) -> dict[str, Any]:
     """Tell where the parcel of an order is."""
     return _post(context, "track", {"order_id": order_id})
 
 
-@tool(effect="write", repeat="idempotent")
+@tool(effect="write", repeat="idempotent", trusted=True)
 def refund_order(
     context: ToolContext, order_id: Order, amount_usd: Annotated[Decimal, Field(gt=0)]
 ) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def refund_order(
     return _post(context, "refund", {"order_id": order_id, "amount_usd": str(amount_usd)})
 
 
-@tool(effect="write", repeat="none")
+@tool(effect="write", repeat="none", trusted=True)
 def book_courier(context: ToolContext, order_id: Order) -> dict[str, Any]:
     """Book a courier who fetches the parcel of an order."""
     return _post(context, "courier", {"order_id": order_id})
@@ -48,13 +48,13 @@ def _find_note(context: ToolContext, order_id: str, text: str) -> dict[str, Any]
     return found or None
 
 
-@tool(effect="write", repeat="reconcile", reconciler=_find_note)
+@tool(effect="write", repeat="reconcile", reconciler=_find_note, trusted=True)
 def note_damage(context: ToolContext, order_id: Order, text: str) -> dict[str, Any]:
     """Note on an order that its parcel is damaged."""
     return _post(context, "notes", {"order_id": order_id, "text": text})
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def crush_parcel(context: ToolContext, order_id: Order) -> dict[str, Any]:
     """Break the process that calls it, as a library that crashes does."""
     os.kill(os.getpid(), signal.SIGKILL)

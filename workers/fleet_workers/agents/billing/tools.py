@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from fleet_workers.agents.business_api import read_own, read_public, write_own
-from fleet_workers.tools import ToolContext, tool
+from fleet_workers.tools import CONTENT, ToolContext, tool
 
 InvoiceId = Annotated[
     str, Field(pattern=r"^inv_[0-9]{1,12}$", description="Id of an invoice, such as inv_2041")
@@ -25,11 +25,11 @@ AmountUsd = Annotated[
     Field(gt=0, le=100_000, decimal_places=2, description="Sum in US dollars, such as 49.00"),
 ]
 Reason = Annotated[
-    str, Field(min_length=3, max_length=500, description="Why, in the customer's words")
+    str, CONTENT, Field(min_length=3, max_length=500, description="Why, in the customer's words")
 ]
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def list_invoices(
     context: ToolContext,
     status: Annotated[
@@ -45,7 +45,7 @@ def list_invoices(
     return read_own(context, "/invoices", {"status": status} if status else None)
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def get_invoice(context: ToolContext, invoice_id: InvoiceId) -> dict[str, Any]:
     """Get one invoice by its id (inv_…): lines, total, due date, its payments and refunds.
 
@@ -54,7 +54,7 @@ def get_invoice(context: ToolContext, invoice_id: InvoiceId) -> dict[str, Any]:
     return read_own(context, f"/invoices/{invoice_id}")
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def explain_charge(
     context: ToolContext,
     amount_usd: Annotated[
@@ -83,7 +83,7 @@ def explain_charge(
     }
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def list_payments(context: ToolContext) -> dict[str, Any]:
     """List the customer's payments, newest first: sum, day, card, status, and what was refunded.
 
@@ -93,7 +93,7 @@ def list_payments(context: ToolContext) -> dict[str, Any]:
     return read_own(context, "/payments")
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def get_subscription(context: ToolContext) -> dict[str, Any]:
     """Get the customer's subscription: current plan, price, status, and when it renews or ended.
 
@@ -103,7 +103,7 @@ def get_subscription(context: ToolContext) -> dict[str, Any]:
     return read_own(context, "/subscription")
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def list_plans(context: ToolContext) -> dict[str, Any]:
     """List all plans on offer with price, period (monthly or yearly), seats and storage.
 
@@ -113,7 +113,15 @@ def list_plans(context: ToolContext) -> dict[str, Any]:
     return read_public(context, "/plans")
 
 
-@tool(effect="write", repeat="idempotent")
+@tool(
+    effect="write",
+    repeat="idempotent",
+    trusted=True,
+    money="amount_usd",
+    scopes=("billing:refund",),
+    rate="60/minute",
+    asked_by=("refund", "money back", "reimburse", "charged twice", "double charge"),
+)
 def refund_payment(
     context: ToolContext, payment_id: PaymentId, amount_usd: AmountUsd, reason: Reason
 ) -> dict[str, Any]:
@@ -126,7 +134,15 @@ def refund_payment(
     return write_own(context, f"/payments/{payment_id}/refunds", body)
 
 
-@tool(effect="write", repeat="idempotent")
+@tool(
+    effect="write",
+    repeat="idempotent",
+    trusted=True,
+    money="amount_usd",
+    scopes=("billing:credit",),
+    rate="60/minute",
+    asked_by=("credit", "compensation", "goodwill"),
+)
 def apply_credit(context: ToolContext, amount_usd: AmountUsd, reason: Reason) -> dict[str, Any]:
     """Apply a credit to the account, which is taken off the next invoice; no money is paid out.
 
@@ -136,7 +152,13 @@ def apply_credit(context: ToolContext, amount_usd: AmountUsd, reason: Reason) ->
     return write_own(context, "/credits", {"amount_usd": f"{amount_usd:.2f}", "reason": reason})
 
 
-@tool(effect="write", repeat="idempotent")
+@tool(
+    effect="write",
+    repeat="idempotent",
+    trusted=True,
+    scopes=("billing:plan",),
+    asked_by=("upgrade", "downgrade", "switch plan"),
+)
 def change_plan(
     context: ToolContext,
     plan_id: Annotated[

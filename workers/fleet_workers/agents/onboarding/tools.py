@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from fleet_workers.agents.business_api import read_own, read_public, workspace_path, write_own
-from fleet_workers.tools import ToolContext, tool
+from fleet_workers.tools import CONTENT, ToolContext, tool
 
 WorkspaceId = Annotated[
     str | None,
@@ -18,7 +18,7 @@ WorkspaceId = Annotated[
 ]
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def get_onboarding_progress(context: ToolContext) -> dict[str, Any]:
     """Get how far the customer's set-up is: steps done, the next step, booked sessions.
 
@@ -28,7 +28,7 @@ def get_onboarding_progress(context: ToolContext) -> dict[str, Any]:
     return read_own(context, "/onboarding")
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def list_workspaces(context: ToolContext) -> dict[str, Any]:
     """List the customer's workspaces with members, invitations and imports.
 
@@ -38,7 +38,7 @@ def list_workspaces(context: ToolContext) -> dict[str, Any]:
     return read_own(context, "/workspaces")
 
 
-@tool(effect="write", repeat="idempotent")
+@tool(effect="write", repeat="idempotent", trusted=True)
 def create_workspace(
     context: ToolContext,
     name: Annotated[
@@ -56,7 +56,7 @@ def create_workspace(
     return write_own(context, "/workspaces", {"name": name, "region": region})
 
 
-@tool(effect="write", repeat="idempotent")
+@tool(effect="write", repeat="idempotent", trusted=True)
 def invite_member(
     context: ToolContext,
     email: Annotated[
@@ -81,7 +81,7 @@ def invite_member(
     return write_own(context, path, {"email": email, "role": role})
 
 
-@tool(effect="write", repeat="idempotent")
+@tool(effect="write", repeat="idempotent", trusted=True)
 def start_import(
     context: ToolContext,
     source: Annotated[
@@ -99,7 +99,7 @@ def start_import(
     return write_own(context, path, {"source": source})
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def list_free_slots(context: ToolContext) -> dict[str, Any]:
     """List the free times for a session with an onboarding specialist, soonest first, in UTC.
 
@@ -109,7 +109,7 @@ def list_free_slots(context: ToolContext) -> dict[str, Any]:
     return read_public(context, "/slots")
 
 
-@tool(effect="write", repeat="idempotent")
+@tool(effect="write", repeat="idempotent", trusted=True)
 def book_session(
     context: ToolContext,
     slot_id: Annotated[
@@ -121,6 +121,7 @@ def book_session(
     ],
     topic: Annotated[
         str,
+        CONTENT,
         Field(min_length=3, max_length=300, description="What the session is about"),
     ],
 ) -> dict[str, Any]:

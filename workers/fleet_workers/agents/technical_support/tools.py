@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from fleet_workers.agents.business_api import read_own, read_public, workspace_path, write_own
-from fleet_workers.tools import ToolContext, tool
+from fleet_workers.tools import CONTENT, ToolContext, tool
 
 WorkspaceId = Annotated[
     str | None,
@@ -18,7 +18,7 @@ WorkspaceId = Annotated[
 ]
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def search_help_articles(
     context: ToolContext,
     query: Annotated[
@@ -34,7 +34,7 @@ def search_help_articles(
     return read_public(context, "/help-articles", {"query": query})
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def get_service_status(context: ToolContext) -> dict[str, Any]:
     """Get the status of all services, and the incidents that are open for everybody.
 
@@ -44,7 +44,7 @@ def get_service_status(context: ToolContext) -> dict[str, Any]:
     return read_public(context, "/services")
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True)
 def diagnose_workspace(context: ToolContext, workspace_id: WorkspaceId = None) -> dict[str, Any]:
     """Check this customer's workspace and give every fault with its remedy.
 
@@ -55,7 +55,7 @@ def diagnose_workspace(context: ToolContext, workspace_id: WorkspaceId = None) -
     return read_own(context, workspace_path(context, workspace_id) + "/diagnosis")
 
 
-@tool(effect="read")
+@tool(effect="read", trusted=True, prose=("title", "description"))
 def list_incidents(
     context: ToolContext,
     status: Annotated[
@@ -71,7 +71,12 @@ def list_incidents(
     return read_own(context, "/incidents", {"status": status} if status else None)
 
 
-@tool(effect="write", repeat="idempotent")
+@tool(
+    effect="write",
+    repeat="idempotent",
+    trusted=True,
+    asked_by=("password", "locked out", "log in", "sign in", "two factor", "api token"),
+)
 def reset_credentials(
     context: ToolContext,
     email: Annotated[
@@ -96,7 +101,13 @@ def reset_credentials(
     return write_own(context, "/credential-resets", {"email": email, "kind": kind})
 
 
-@tool(effect="write", repeat="idempotent")
+@tool(
+    effect="write",
+    repeat="idempotent",
+    trusted=True,
+    prose=("title", "description"),
+    asked_by=("report", "bug", "broken", "does not work", "ticket"),
+)
 def open_incident(
     context: ToolContext,
     service: Annotated[
@@ -109,17 +120,20 @@ def open_incident(
             "email notifications",
             "webhooks",
         ],
+        CONTENT,
         Field(description="The part that does not work; web app where no other fits"),
     ],
     title: Annotated[
-        str, Field(min_length=3, max_length=200, description="The problem in a few words")
+        str, CONTENT, Field(min_length=3, max_length=200, description="The problem in a few words")
     ],
     description: Annotated[
         str,
+        CONTENT,
         Field(min_length=3, max_length=5000, description="What happens, since when, after what"),
     ],
     severity: Annotated[
         Literal["minor", "major", "critical"],
+        CONTENT,
         Field(description="minor: can work on; major: a feature is lost; critical: no work at all"),
     ] = "minor",
 ) -> dict[str, Any]:

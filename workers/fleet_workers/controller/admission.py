@@ -1,0 +1,52 @@
+"""What only the moment knows about a call: whether it may be made now, and what it costs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from fleet_contracts.envelope import TaskEnvelope
+from fleet_workers.agents import AgentRelease
+from fleet_workers.tools import Tool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposedCall:
+    """A call that has passed the gates. `key` names it for as long as its task lives."""
+
+    tool: Tool
+    arguments: Mapping[str, Any]
+    envelope: TaskEnvelope
+    release: AgentRelease
+    key: str
+
+
+class Admission(Protocol):
+    """Stands before every call that goes out, on every worker."""
+
+    def admit(self, call: ProposedCall) -> None:
+        """Let a call be made now; money that it moves or costs is reserved under its key.
+
+        Admitting a call of the same key again reserves nothing more.
+
+        Raises:
+            PolicyError: It may not be made: the model is told why.
+            BudgetError: A limit on money would be passed: a person is asked.
+            BreakerOpen: The tool fails for now.
+            ToolDisabled: An operator has disabled it.
+            RateLimited: It is called too often for now.
+        """
+        ...
+
+    def settle(self, call: ProposedCall, *, happened: bool) -> None:
+        """Turn what was reserved into what was spent, or give it back."""
+        ...
+
+
+class Everything:
+    """Admits every call; for runs that touch nothing outside."""
+
+    def admit(self, call: ProposedCall) -> None:
+        """Let it be made."""
+
+    def settle(self, call: ProposedCall, *, happened: bool) -> None:
+        """Nothing was reserved."""

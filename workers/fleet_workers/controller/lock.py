@@ -1,0 +1,146 @@
+"""The plan lock: once untrusted text was read, only what the request itself asks for may be done.
+
+Untrusted text is what tools bring that anybody could have written: mails, documents, web pages,
+descriptions. What was planned before any of it was read follows from the request alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fleet_workers.controller.situation import Situation
+from fleet_workers.controller.trust import Trust, content_values, target_values
+from fleet_workers.rails.asking import asks_for
+from fleet_workers.rails.provenance import Scalar, addresses_in, is_identifier
+from fleet_workers.store.journal import StepKind
+from fleet_workers.tools import Tool
+
+_SHOWN_CHARACTERS = 80
+
+
+def ungrounded_arguments(trust: Trust, tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
+    """Identifiers and sums of a write that stand neither in the request nor in any record."""
+    loose = []
+    for name, values in target_values(tool, arguments).items():
+        must_be_known = name in {tool.money, tool.customer_argument}
+        for value in values:
+            if not (must_be_known or is_identifier(value)):
+                continue
+            if not (trust.provenance.is_known(value) or trust.was_seen(value)):
+                loose.append(f"{name} {_shown(value)}")
+    return loose
+
+
+def lock_reasons(
+    trust: Trust, tool: Tool, arguments: Mapping[str, Any], situation: Situation
+) -> list[str]:
+    """Why a call must not be made without a person's word, in plain words; empty where it may."""
+    if not trust.is_tainted:
+        return []
+    if tool.effect == "read":
+        return _of_read(trust, tool, arguments) if tool.open_world else []
+    targets = target_values(tool, arguments)
+    values = [each for values in targets.values() for each in values]
+    reasons = []
+    if not _is_asked(trust, tool, values):
+        reasons.append(
+            f"The request itself does not ask for {tool.name}, and text that others could have "
+            "written was read before it was planned."
+        )
+    reasons += [
+        f"{name} {_shown(value)} comes neither from the request nor from a record that the "
+        "request tells apart from others."
+        for name, each in targets.items()
+        for value in each
+        if not trust.provenance.is_determined(value)
+    ]
+    reasons += _of_content(trust, content_values(tool, arguments))
+    if not reasons and _is_done_before(tool, targets, situation, trust):
+        reasons.append(
+            f"{tool.name} was done for this request already; the request names no other."
+        )
+    return reasons
+
+
+def _is_asked(trust: Trust, tool: Tool, values: Sequence[Scalar]) -> bool:
+    return asks_for(
+        trust.provenance.request.texts,
+        tool=tool.name,
+        asked_by=tool.asked_by,
+        names_target=any(
+            isinstance(each, str) and trust.provenance.stands_in_request(each) for each in values
+        ),
+    )
+
+
+def _of_read(trust: Trust, tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
+    """A look-up outside may follow a link that was found, but take nothing along with it."""
+    loose = [
+        value
+        for values in target_values(tool, arguments).values()
+        for value in values
+        if not trust.provenance.is_determined(value)
+    ]
+    reasons = [
+        f"{tool.name} would take {_shown(value)} out of the house, which stands in nothing that "
+        "was read."
+        for value in loose
+        if not trust.was_seen(value)
+    ]
+    if loose and not reasons and trust.signals:
+        reasons.append(
+            f"{_shown(loose[0])} comes from a text that reads like an instruction: "
+            f"{trust.signals[0]}."
+        )
+    return reasons
+
+
+def _of_content(trust: Trust, texts: Sequence[str]) -> list[str]:
+    loose = [text for text in texts if not trust.provenance.stands_in_request(text)]
+    reasons = [
+        f"The text holds {_shown(address)}, which the request does not name."
+        for text in loose
+        for address in addresses_in(text)
+        if not trust.provenance.is_determined(address)
+    ]
+    reasons += [
+        "The text holds something sensitive that the request does not give away."
+        for text in loose
+        if any(
+            value in text and not trust.provenance.stands_in_request(value)
+            for value in trust.sensitive
+        )
+    ]
+    if loose and not reasons and trust.signals:
+        reasons.append(
+            f"Its text may have been dictated by what was read, which {trust.signals[0]}."
+        )
+    return reasons
+
+
+def _is_done_before(
+    tool: Tool, targets: Mapping[str, Sequence[Scalar]], situation: Situation, trust: Trust
+) -> bool:
+    """Whether the tool was called in this task already, and this call names nobody new."""
+    earlier = [
+        target_values(tool, step.request.get("arguments", {}))
+        for step in situation.steps
+        if step.kind is StepKind.TOOL and step.name == tool.name
+    ]
+    if not earlier:
+        return False
+    named = {
+        value
+        for values in targets.values()
+        for value in values
+        if isinstance(value, str)
+        and not value.strip()[:1].isdigit()
+        and trust.provenance.stands_in_request(value)
+    }
+    return any(
+        named <= {each for values in before.values() for each in values} for before in earlier
+    )
+
+
+def _shown(value: Scalar) -> str:
+    text = str(value)
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…")
