@@ -15,11 +15,12 @@ from fleet_contracts.errors import ConfigurationError
 from fleet_workers.agents import AgentCatalogue, load_catalogue
 from fleet_workers.broker.postman import Postman
 from fleet_workers.controller.execution import Apart, Executor
-from fleet_workers.controller.loop import Ports
+from fleet_workers.controller.ports import Ports
 from fleet_workers.controller.settlement import Settlement
 from fleet_workers.memory.session import SessionMemory
 from fleet_workers.models.gateway import Gateway
 from fleet_workers.resilience.breakers import Breakers
+from fleet_workers.resilience.redis_link import open_link
 from fleet_workers.settings import Settings
 from fleet_workers.store.claims import Claim, Holder
 from fleet_workers.store.engine import open_engine, store_errors
@@ -144,8 +145,11 @@ def _open_memory(settings: Settings) -> Iterator[SessionMemory]:
 
 @contextmanager
 def _open_ports(settings: Settings, memory: SessionMemory) -> Iterator[Ports]:
+    link = open_link(settings.redis_url)
     breakers = Breakers(
-        failures=settings.breaker_failures, open_seconds=settings.breaker_open.total_seconds()
+        failures=settings.breaker_failures,
+        open_seconds=settings.breaker_open.total_seconds(),
+        link=link,
     )
     gateway = _gateway(settings, breakers)
     tools = ToolRuntime(breakers=breakers, environment=os.environ)
@@ -159,6 +163,7 @@ def _open_ports(settings: Settings, memory: SessionMemory) -> Iterator[Ports]:
     finally:
         tools.close()
         gateway.close()
+        link.close()
 
 
 @contextmanager
