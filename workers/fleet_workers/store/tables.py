@@ -218,3 +218,14 @@ api_keys = Table(
     Column("created_at", _TIME, nullable=False, server_default=_NOW),
     Column("revoked_at", _TIME),
 )
+
+tool_switches = Table(
+    "tool_switches",
+    metadata,
+    Column("tool", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("agent", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("disabled_by", Text, nullable=False),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+)
