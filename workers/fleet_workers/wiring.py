@@ -20,11 +20,14 @@ from fleet_workers.controller.settlement import Settlement
 from fleet_workers.memory.session import SessionMemory
 from fleet_workers.models.gateway import Gateway
 from fleet_workers.resilience.breakers import Breakers
+from fleet_workers.resilience.guards import Guards
+from fleet_workers.resilience.limits import RateLimits
 from fleet_workers.resilience.redis_link import open_link
 from fleet_workers.settings import Settings
 from fleet_workers.store.claims import Claim, Holder
 from fleet_workers.store.engine import open_engine, store_errors
 from fleet_workers.store.leases import LeaseKeeper
+from fleet_workers.store.switchboard import Switchboard
 from fleet_workers.store.version import check_version
 from fleet_workers.tools.runtime import ToolRuntime
 
@@ -145,24 +148,42 @@ def _open_memory(settings: Settings) -> Iterator[SessionMemory]:
 
 @contextmanager
 def _open_ports(settings: Settings, memory: SessionMemory) -> Iterator[Ports]:
+    with _open_guards(settings) as guards:
+        gateway = _gateway(settings, guards.breakers)
+        tools = ToolRuntime(breakers=guards.breakers, environment=os.environ)
+        try:
+            yield Ports(
+                model=gateway,
+                tools=tools,
+                recall=memory.recall,
+                model_timeout_seconds=settings.model_timeout.total_seconds(),
+            )
+        finally:
+            tools.close()
+            gateway.close()
+
+
+@contextmanager
+def _open_guards(settings: Settings) -> Iterator[Guards]:
     link = open_link(settings.redis_url)
-    breakers = Breakers(
-        failures=settings.breaker_failures,
-        open_seconds=settings.breaker_open.total_seconds(),
-        link=link,
+    engine = open_engine(
+        settings.sqlalchemy_url, connections=1, application=f"switches of {os.getpid()}", ping=False
     )
-    gateway = _gateway(settings, breakers)
-    tools = ToolRuntime(breakers=breakers, environment=os.environ)
+    switches = Switchboard(engine)
+    switches.start()
     try:
-        yield Ports(
-            model=gateway,
-            tools=tools,
-            recall=memory.recall,
-            model_timeout_seconds=settings.model_timeout.total_seconds(),
+        yield Guards(
+            breakers=Breakers(
+                failures=settings.breaker_failures,
+                open_seconds=settings.breaker_open.total_seconds(),
+                link=link,
+            ),
+            limits=RateLimits(link),
+            switches=switches,
         )
     finally:
-        tools.close()
-        gateway.close()
+        switches.stop()
+        engine.dispose()
         link.close()
 
 

@@ -16,12 +16,10 @@ _NAME = "switches under test"
 
 
 @contextmanager
-def following(engine: Engine, *, port: int | None = None) -> Iterator[Switchboard]:
+def following(engine: Engine) -> Iterator[Switchboard]:
     """A switchboard with a connection of its own, as a process has one."""
-    url = engine.url if port is None else engine.url.set(host="127.0.0.1", port=port)
-    own = open_engine(
-        url.render_as_string(hide_password=False), connections=1, application=_NAME, ping=False
-    )
+    url = engine.url.render_as_string(hide_password=False)
+    own = open_engine(url, connections=1, application=_NAME, ping=False)
     board = Switchboard(own)
     board.start()
     try:
