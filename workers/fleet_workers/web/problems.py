@@ -26,6 +26,7 @@ from fleet_contracts.errors import (
     UnknownTask,
     UnknownTenant,
 )
+from fleet_workers.agents.grants import UnknownTool
 from fleet_workers.deadletters.errors import AlreadySettled, NotDead, Overdue, UnknownDeadLetter
 from fleet_workers.web.errors import (
     BeingTaken,
@@ -70,6 +71,7 @@ _FORMS: Mapping[type[FleetError], _Form] = {
     UnknownTask: _Form(status=HTTPStatus.NOT_FOUND, title="No such task"),
     UnknownReview: _Form(status=HTTPStatus.NOT_FOUND, title="No such review"),
     UnknownDeadLetter: _Form(status=HTTPStatus.NOT_FOUND, title="No such dead letter"),
+    UnknownTool: _Form(status=HTTPStatus.NOT_FOUND, title="No such tool"),
     UnknownReplay: _Form(status=HTTPStatus.NOT_FOUND, title="No such replay"),
     AlreadySettled: _Form(status=HTTPStatus.CONFLICT, title="Settled before"),
     NotDead: _Form(status=HTTPStatus.CONFLICT, title="The task is not dead"),

@@ -2,7 +2,16 @@
 
 from fastapi import APIRouter
 
-from fleet_workers.web.api import agents, dead_letters, operations, pauses, reviews, submit, tasks
+from fleet_workers.web.api import (
+    agents,
+    dead_letters,
+    operations,
+    pauses,
+    reviews,
+    submit,
+    tasks,
+    tools,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     submit.router,
@@ -11,5 +20,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     dead_letters.router,
     agents.router,
     pauses.router,
+    tools.router,
     operations.router,
 )
