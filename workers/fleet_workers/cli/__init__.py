@@ -8,12 +8,21 @@ import sys
 import typer
 
 from fleet_contracts.errors import FleetError
-from fleet_workers.cli import accounts, agents, dead_letters, processes, replays, reviews, store
+from fleet_workers.cli import (
+    accounts,
+    agents,
+    dead_letters,
+    processes,
+    replays,
+    reviews,
+    store,
+    tools,
+)
 
 cli = typer.Typer(help="Operate an Agent Fleet.", no_args_is_help=True, add_completion=False)
 cli.add_typer(processes.commands)
 cli.add_typer(agents.commands, name="agents")
-cli.add_typer(agents.tool_commands, name="tools")
+cli.add_typer(tools.commands, name="tools")
 cli.add_typer(store.commands, name="db")
 cli.add_typer(accounts.tenant_commands, name="tenants")
 cli.add_typer(accounts.key_commands, name="keys")

@@ -1,4 +1,4 @@
-"""`fleetctl agents` and `fleetctl tools`: what is installed here."""
+"""`fleetctl agents`: what is installed here."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,6 @@ from fleet_workers.store import pauses
 from fleet_workers.store.pauses import EVERY
 
 commands = typer.Typer(help="Agents that are installed here.", no_args_is_help=True)
-tool_commands = typer.Typer(help="What agents can do.", no_args_is_help=True)
 
 
 @commands.command("list")
@@ -78,18 +77,4 @@ def list_pauses() -> None:
         for each in pauses.all_pauses(connection):
             since = each.created_at.isoformat(timespec="seconds")
             table.add_row(each.agent, each.tenant, each.reason, each.paused_by, since)
-    console.print(table)
-
-
-@tool_commands.command("list")
-def list_tools() -> None:
-    """Print every tool with its effect and how a repeat of it is made safe."""
-    from fleet_workers.agents import load_catalogue
-
-    table = Table("agent", "tool", "effect", "repeat", "stakes", "approval")
-    for release in load_catalogue(load_settings().agents_path):
-        for each in release.tools:
-            rule = release.manifest.approvals.get(each.name)
-            approval = "" if rule is None else f"{rule.argument or 'always'} > {rule.above}"
-            table.add_row(release.name, each.name, each.effect, each.repeat, each.stakes, approval)
     console.print(table)

@@ -7,6 +7,8 @@ why.
 from dataclasses import dataclass
 from typing import Any, Final
 
+import pybreaker
+
 from fleet_workers.resilience.redis_link import RedisLink, Script
 
 _KEY: Final = "fleet:breakers"
@@ -72,6 +74,13 @@ class Record:
     probe_in_seconds: float | None
     claim_seconds: float
 
+    @property
+    def state(self) -> str:
+        """`closed`, `open`, or `half-open` while a call is the probe."""
+        if self.probe_in_seconds is None:
+            return pybreaker.STATE_CLOSED
+        return pybreaker.STATE_HALF_OPEN if self.claim_seconds > 0 else pybreaker.STATE_OPEN
+
 
 class BreakerRecords:
     """Each method is one round trip and raises RedisAway where there is no answer."""
@@ -83,8 +92,7 @@ class BreakerRecords:
 
     def all(self) -> dict[str, Record]:
         """Every breaker that failed within the last day, by name."""
-        rows = self._link.run(_LIST, [_KEY], [])
-        return {row[0].decode(): _record(row[1:]) for row in rows}
+        return read_records(self._link)
 
     def fail(self, name: str, *, success_seconds_ago: float | None) -> Record:
         """Count a failure, unless it is open. A success since the first failure ends the row."""
@@ -114,6 +122,16 @@ class BreakerRecords:
     def _change(self, does: str, name: str, token: str = "", *, success_ms_ago: int = -1) -> Record:
         arguments = [does, name, token, self._open_ms, self._claim_ms, success_ms_ago]
         return _record(self._link.run(_CHANGE, [_KEY], arguments))
+
+
+def read_records(link: RedisLink) -> dict[str, Record]:
+    """Every breaker that failed within the last day, by name.
+
+    Raises:
+        RedisAway: There is no answer.
+    """
+    rows = link.run(_LIST, [_KEY], [])
+    return {row[0].decode(): _record(row[1:]) for row in rows}
 
 
 def _record(row: list[Any]) -> Record:
