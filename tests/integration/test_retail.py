@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data" / "tau2_retail"
 AGENTS = ROOT / "tests" / "retail_agent"
 TO_A_PERSON = "transfer_to_human_agents"
+TO_APPROVE = {"22": "modify_user_address"}
+"""The customer says New York, the golden call NY, which no record holds: a person is asked."""
 _CALLS_BEFORE_KILL = 120  # of about 360: both workers are in the thick of it
 
 pytestmark = pytest.mark.skipif(
@@ -38,7 +40,9 @@ def test_all_golden_runs_leave_the_database_that_direct_replay_leaves(
     stories = json.loads((DATA / "tasks_train.json").read_text())
     assert len(stories) == 74
     street = RetailStreet(database)
-    model = ScriptedModel(scripts={name_of(each): script_of(each) for each in stories}, key=whom)
+    model = ScriptedModel(
+        scripts={name_of(each): script_of(each, database) for each in stories}, key=whom
+    )
     with json_service(street.answer) as shop_url, model.serve() as server:
         environment = {
             "FLEET_AGENTS_PATH": str(AGENTS),
@@ -100,14 +104,45 @@ def golden_calls(story: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [(each["name"], each["arguments"]) for each in actions]
 
 
-def script_of(story: dict[str, Any]) -> list[Reply]:
-    """The golden calls one by one; the tool that calls a person is our `hand_over`."""
-    lines: list[Reply] = []
+def script_of(story: dict[str, Any], database: dict[str, Any]) -> list[Reply]:
+    """The golden calls one by one, after the look-ups that they rest on.
+
+    The tool that calls a person is our `hand_over`.
+    """
+    lines: list[Reply] = look_ups(golden_calls(story), database)
     for name, arguments in golden_calls(story):
         if name == TO_A_PERSON:
             return [*lines, hand_over(arguments["summary"])]
         lines.append(call(name, **arguments))
     return [*lines, answer("All is done as you wished.")]
+
+
+def look_ups(calls: list[tuple[str, dict[str, Any]]], database: dict[str, Any]) -> list[Reply]:
+    """What the golden calls take for granted: the customer, the orders, the items on offer."""
+    orders = [
+        database["orders"][c["order_id"]]
+        for _, c in calls
+        if c.get("order_id") in database["orders"]
+    ]
+    users = {order["user_id"] for order in orders} | {
+        c["user_id"] for _, c in calls if "user_id" in c
+    }
+    for user in sorted(users & database["users"].keys()):
+        orders += [database["orders"][each] for each in database["users"][user]["orders"]]
+    wanted = {item for _, c in calls for item in c.get("new_item_ids", ())}
+    products = [
+        each["product_id"]
+        for each in database["products"].values()
+        if wanted & each["variants"].keys()
+    ]
+    return [
+        *[call("get_user_details", user_id=each) for each in sorted(users)],
+        *[
+            call("get_order_details", order_id=each)
+            for each in sorted({o["order_id"] for o in orders})
+        ],
+        *[call("get_product_details", product_id=each) for each in products],
+    ]
 
 
 def whom(messages: list[dict[str, Any]]) -> str:
@@ -117,13 +152,14 @@ def whom(messages: list[dict[str, Any]]) -> str:
 
 def expected_state(story: dict[str, Any]) -> TaskState:
     handed = any(name == TO_A_PERSON for name, _ in golden_calls(story))
+    handed = handed or story["id"] in TO_APPROVE
     return TaskState.IN_REVIEW if handed else TaskState.SUCCEEDED
 
 
 def replayed(database: dict[str, Any], story: dict[str, Any]) -> dict[str, Any]:
     shop = RetailShop(database)
     for name, arguments in golden_calls(story):
-        if name == TO_A_PERSON:
+        if name in {TO_A_PERSON, TO_APPROVE.get(story["id"])}:
             break
         with contextlib.suppress(Refused):  # some golden calls look for what is not there
             shop.do(name, arguments)

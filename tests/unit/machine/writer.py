@@ -38,7 +38,7 @@ class Script:
     def request(self) -> str:
         """What the customer asks: it names every order and both sums, so that all is grounded."""
         orders = " ".join(f"#{order}" for order in self.orders)
-        return f"request {self.number} please: {orders} for {SMALL} or {LARGE}"
+        return f"request {self.number} please: {orders} for {SMALL} or {LARGE}, not 5000"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fleet_workers.controller.situation import Situation
-from fleet_workers.controller.trust import Trust, content_values, target_values
+from fleet_workers.controller.trust import Trust, choices_of, content_values, target_values
 from fleet_workers.rails.asking import asks_for
-from fleet_workers.rails.provenance import Scalar, addresses_in, is_identifier
+from fleet_workers.rails.provenance import Scalar, addresses_in
 from fleet_workers.store.journal import StepKind
 from fleet_workers.tools import Tool
 
@@ -18,16 +18,17 @@ _SHOWN_CHARACTERS = 80
 
 
 def ungrounded_arguments(trust: Trust, tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
-    """Identifiers and sums of a write that stand neither in the request nor in any record."""
-    loose = []
-    for name, values in target_values(tool, arguments).items():
-        must_be_known = name in {tool.money, tool.customer_argument}
-        for value in values:
-            if not (must_be_known or is_identifier(value)):
-                continue
-            if not (trust.provenance.is_known(value) or trust.was_seen(value)):
-                loose.append(f"{name} {_shown(value)}")
-    return loose
+    """What a write is about and stands neither in the request nor in anything read.
+
+    A choice from a short list may be a conclusion; what is named or counted may not.
+    """
+    return [
+        f"{name} {_shown(value)}"
+        for name, values in target_values(tool, arguments).items()
+        if name not in choices_of(tool.arguments)
+        for value in values
+        if not (trust.provenance.is_known(value) or trust.was_seen(value))
+    ]
 
 
 def lock_reasons(

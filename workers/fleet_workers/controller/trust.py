@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
+
+from pydantic import BaseModel
 
 from fleet_workers.controller.situation import Situation
 from fleet_workers.models.messages import Message
@@ -55,7 +58,8 @@ def trust_before(situation: Situation, seq: int) -> Trust:
     said = [str(turn["content"]) for turn in turns if turn.get("role") == "user"]
     request = [situation.envelope.input, situation.envelope.customer or "", *trusted_data, *said]
     untrusted = untrusted_data + [str(t["content"]) for t in turns if t.get(TAINTED_TURN)]
-    provenance = Provenance(request=TrustedTexts(texts=tuple(filter(None, request))))
+    texts = TrustedTexts(texts=tuple(filter(None, request)), today=situation.now.date())
+    provenance = Provenance(request=texts)
     signals: list[str] = []
     sensitive: set[str] = set()
     for step in situation.steps:
@@ -102,6 +106,26 @@ def target_values(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, list[Sc
         values = [each for each in leaves(value) if each not in free]
         if values:
             found[name] = values
+    return found
+
+
+@lru_cache(maxsize=1024)
+def choices_of(arguments: type[BaseModel]) -> frozenset[str]:
+    """Arguments that choose from a short list, such as a kind or a yes or no."""
+    schema = arguments.model_json_schema()
+    found = set()
+    for name, field in schema.get("properties", {}).items():
+        forms = [_resolved(each, schema) for each in (field, *field.get("anyOf", ()))]
+        if any(
+            "enum" in form or "const" in form or form.get("type") == "boolean" for form in forms
+        ):
+            found.add(name)
+    return frozenset(found)
+
+
+def _resolved(form: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    name = form.get("$ref", "").rpartition("/")[2]
+    found: dict[str, Any] = schema.get("$defs", {}).get(name, form)
     return found
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from typing import Final, NamedTuple
 
 _MONTHS: Final = {
@@ -33,6 +33,17 @@ _ISO: Final = re.compile(r"\b(\d{4})-(\d{1,2})-(\d{1,2})\b")
 _NUMERIC: Final = re.compile(r"\b(\d{1,2})[./](\d{1,2})[./](\d{4})\b")
 _MONTH_DAY: Final = re.compile(rf"\b{_MONTH}\s+(?:the\s+)?{_DAY}{_YEAR}", re.IGNORECASE)
 _DAY_MONTH: Final = re.compile(rf"\b{_DAY}\s+(?:of\s+)?{_MONTH}{_YEAR}", re.IGNORECASE)
+_LETTERS: Final = re.compile(r"[a-z]+")
+_OFFSETS: Final = {"yesterday": -1, "today": 0, "tonight": 0, "tomorrow": 1}
+_WEEKDAYS: Final = (
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+)
 _VALUE: Final = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?\S*)?")
 
 
@@ -58,6 +69,20 @@ def days_in(texts: Iterable[str]) -> frozenset[Day]:
         for day, name, year in _DAY_MONTH.findall(text):
             found.add(Day(int(year) if year else None, _MONTHS[name.lower()], int(day)))
     return frozenset(found)
+
+
+def relative_days(texts: Iterable[str], today: date) -> frozenset[Day]:
+    """Days that the texts name by where they stand from today: tomorrow, on Friday, next week."""
+    words = {word for text in texts for word in _LETTERS.findall(text.lower())}
+    offsets = {offset for word, offset in _OFFSETS.items() if word in words}
+    for number, name in enumerate(_WEEKDAYS):
+        if name in words or name[:3] in words:
+            ahead = (number - today.weekday()) % 7
+            offsets |= {ahead, ahead + 7}
+    if {"next", "week"} <= words:
+        offsets |= set(range(1, 14))
+    days = (today + timedelta(days=offset) for offset in offsets)
+    return frozenset(Day(day.year, day.month, day.day) for day in days)
 
 
 def day_of(value: str) -> date | None:

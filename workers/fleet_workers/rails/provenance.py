@@ -8,11 +8,12 @@ again in the texts, so that any model can be used as it is.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any, Final
 
-from fleet_workers.rails.days import Day, day_of, days_in, is_named
+from fleet_workers.rails.days import Day, day_of, days_in, is_named, relative_days
 
 _SPACE: Final = re.compile(r"[\s_\-\u2013]+")
 _NUMBER: Final = re.compile(r"(?<![\w.,:/-])[-+]?\d[\d,]*(?:\.\d+)?(?![\w:/-]|[.,]\d)")
@@ -25,19 +26,28 @@ _ADDRESS: Final = re.compile(
 )
 _LONG_NUMBER: Final = re.compile(r"(?<!\w)\+?\d(?:[ -]?\d){7,}(?!\w)")
 _DECIMAL_COMMA: Final = re.compile(r"[-+]?\d{1,3}(?:\.\d{3})*,\d{2}")
+_SPELLED: Final = dict(
+    zip(
+        ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve"),
+        ("1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "12"),
+        strict=True,
+    )
+)
 _SHORT_NUMBER: Final = 4
 _SHORT_WORD: Final = 3
 _SHORT_PREFIX: Final = 4
 _WORDS_OF_A_NAME: Final = 3
 
+EVERY_FIELD: Final = "*"
 Scalar = str | int | float | bool | Decimal
 
 
 @dataclass(frozen=True)
 class TrustedTexts:
-    """Texts of the request, as far as they are trusted."""
+    """Texts of the request, as far as they are trusted; `today` is what `tomorrow` goes by."""
 
     texts: tuple[str, ...]
+    today: date
 
     def holds(self, value: Scalar) -> bool:
         """Tell whether the value stands in the texts: as a word, a number, or a day."""
@@ -85,11 +95,12 @@ class TrustedTexts:
             for text in self.texts
             for each in _DECIMAL_COMMA.findall(text)
         ]
-        return frozenset(each for each in map(_decimal, found) if each is not None)
+        spelled = [number for word, number in _SPELLED.items() if word in self._words]
+        return frozenset(each for each in map(_decimal, found + spelled) if each is not None)
 
     @cached_property
     def _days(self) -> frozenset[Day]:
-        return days_in(self.texts)
+        return days_in(self.texts) | relative_days(self.texts, self.today)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +168,11 @@ def without_fields(value: Any, names: Iterable[str]) -> Any:
 
 
 def values_of_fields(value: Any, names: Iterable[str]) -> Iterator[Scalar]:
-    """The scalars that stand under fields of these names, at any depth."""
+    """The scalars that stand under fields of these names, at any depth; `*` is every field."""
     wanted = frozenset(names)
+    if EVERY_FIELD in wanted:
+        yield from leaves(value)
+        return
     if isinstance(value, Mapping):
         for key, each in value.items():
             if key in wanted:
@@ -193,16 +207,6 @@ def addresses_in(text: str) -> list[str]:
     """Links, e-mail addresses, and long numbers such as of accounts and telephones."""
     found = [each.rstrip(".,;:!?") for each in _ADDRESS.findall(text)]
     return list(dict.fromkeys(found + _LONG_NUMBER.findall(text)))
-
-
-def is_identifier(value: Scalar) -> bool:
-    """Tell whether a text looks like it names one thing: digits in it, an address, underscores."""
-    if not isinstance(value, str) or day_of(value) is not None:
-        return False
-    text = value.strip()
-    if " " in text or not text:
-        return False
-    return any(c.isdigit() for c in text) or "@" in text or "://" in text or "_" in text
 
 
 def _pinned(group: Sequence[Any], lookup: Lookup, request: TrustedTexts) -> list[Any]:

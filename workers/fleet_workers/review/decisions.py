@@ -119,7 +119,7 @@ def resume(connection: Connection, item: ReviewItem) -> list[Letter]:
     decision = item.decision or {}
     ruling, text = Ruling(str(decision.get("ruling"))), str(decision.get("text", ""))
     _check(item, ruling, text)
-    reviews.add_decision_step(connection, item.task_id, DECISION_STEP, _as_step(item, ruling, text))
+    reviews.add_decision_step(connection, item.task_id, DECISION_STEP, decision_step(item, ruling, text))
     proposal = _proposal(item)
     chosen = proposal.get("agent") if ruling is Ruling.APPROVE else None
     if chosen or (item.kind in _ACTIONS and ruling is not Ruling.ANSWER):
@@ -184,7 +184,8 @@ def _has_proposal(item: ReviewItem) -> bool:
     return item.kind in _ANSWERS and bool(proposal.get("answer") or proposal.get("agent"))
 
 
-def _as_step(item: ReviewItem, ruling: Ruling, text: str) -> dict[str, Any]:
+def decision_step(item: ReviewItem, ruling: Ruling, text: str) -> dict[str, Any]:
+    """The content of a `DECISION_STEP`: what was said, and what exactly it is about."""
     proposal = _proposal(item)
     bound = {}
     if "tool" in proposal and "plan" in proposal:
