@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from fleet_contracts.errors import BreakerOpen, TimedOut, TooEarly
 from fleet_workers.resilience.breakers import Breakers
@@ -171,6 +172,28 @@ def test_fifty_threads_in_each_of_two_processes_send_one_probe_at_a_time(server:
     assert probe < works_from + 1.3
     for each in called:
         assert len([at for at in each if at > probe + 0.7]) > 50
+
+
+@pytest.mark.parametrize("held_back", ["open", "claimed"])
+def test_a_clock_of_redis_that_was_set_back_keeps_nobody_out_for_long(
+    server: Any, fleet: Any, held_back: str
+) -> None:
+    one, other = (fleet(open_seconds=0.3, claim_seconds=0.5) for _ in range(2))
+    fail_times(one, 3)
+    with redis.Redis.from_url(server.url) as client:
+        record = json.loads(client.hget("fleet:breakers", "crm") or "")
+        record["u"] += 3_600_000 if held_back == "open" else 0
+        record["p"] = record["u"] + 3_600_000
+        client.hset("fleet:breakers", "crm", json.dumps(record))
+
+    def gets_through(breakers: Breakers) -> bool:
+        try:
+            return breakers.call("crm", lambda: True)
+        except BreakerOpen:
+            return False
+
+    eventually(lambda: gets_through(one), within=3)
+    eventually(lambda: gets_through(other), within=1)
 
 
 def test_without_redis_each_worker_works_alone_and_shares_again_when_it_is_back(

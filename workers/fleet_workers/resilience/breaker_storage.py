@@ -176,8 +176,8 @@ class BreakerStorage(pybreaker.CircuitBreakerStorage):
         if record.probe_in_seconds is not None:
             now = time.monotonic()
             self._state = pybreaker.STATE_OPEN
-            self._probe_at = now + min(record.probe_in_seconds, self._open_seconds)
-            self._claimed_until = now + min(record.claim_seconds, self._claim_seconds)
+            self._probe_at = now + _possible(record.probe_in_seconds, self._open_seconds)
+            self._claimed_until = now + _possible(record.claim_seconds, self._claim_seconds)
             self._is_told = True
         elif not self.is_closed:
             self._state = pybreaker.STATE_CLOSED
@@ -192,3 +192,11 @@ class BreakerStorage(pybreaker.CircuitBreakerStorage):
             return None
         finally:
             self._changed_at = time.monotonic()
+
+
+def _possible(seconds: float, longest: float) -> float:
+    """No wait, where it is longer than any is: Redis's clock was set back.
+
+    The next call then asks for a claim, and the script mends the record.
+    """
+    return seconds if seconds <= longest else 0.0
