@@ -5,14 +5,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from fleet_contracts.envelope import AgentName
 from fleet_contracts.errors import ConfigurationError
 from fleet_contracts.faults import explain_faults
+from fleet_workers.tools.importers.settings import ImportSection, PromiseSection
 
 MANIFEST_NAME = "agent.toml"
 Line = Annotated[str, StringConstraints(min_length=3, max_length=300)]
+ImportName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 PromptVersion = Annotated[str, StringConstraints(pattern=r"^v[0-9]+$")]
 
 
@@ -66,7 +75,8 @@ class Limits(_Part):
 class Manifest(_Part):
     """agent.toml, validated.
 
-    `tools` grants tools of the folder's tools.py by name. `environment` names the only environment
+    `tools` grants tools of the folder's tools.py by name, each of `imports` what it includes;
+    `promises` is laid over what tools say themselves. `environment` names the only environment
     variables that the tools may see. `review_below` is the confidence, 0 to 1, under which an
     answer goes to a person. `scopes` grants rights that tools ask for. `untrusted_data` names
     fields of a task's data that hold what others wrote. `when_away` says, by tool, what happens
@@ -88,6 +98,17 @@ class Manifest(_Part):
     scopes: tuple[str, ...] = ()
     untrusted_data: tuple[str, ...] = ()
     when_away: dict[str, Literal["wait", "without", "review"]] = Field(default_factory=dict)
+    imports: dict[ImportName, ImportSection] = Field(default_factory=dict)
+    promises: dict[str, PromiseSection] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _imports_use_named_variables(self) -> "Manifest":
+        for name, section in self.imports.items():
+            hidden = [each for each in section.variables if each not in self.environment]
+            if hidden:
+                raise ValueError(f"imports.{name} uses {', '.join(hidden)}: add to environment")
+        return self
+
     spend: SpendLimits = SpendLimits()
 
 

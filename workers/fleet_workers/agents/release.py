@@ -11,6 +11,9 @@ from types import ModuleType
 from fleet_contracts.errors import ConfigurationError
 from fleet_workers.agents.manifest import Manifest, load_manifest
 from fleet_workers.tools import Tool, ToolRegistry
+from fleet_workers.tools.importers.load import load_imports
+from fleet_workers.tools.importers.lock import LOCK_NAME
+from fleet_workers.tools.importers.promises import apply_promises
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +65,30 @@ def load_release(folder: Path) -> AgentRelease:
 def _content_hash(folder: Path, prompt_path: Path) -> str:
     digest = sha256()
     files = [folder / "agent.toml", prompt_path, *sorted(folder.glob("*.py"))]
+    if (folder / LOCK_NAME).is_file():
+        files.append(folder / LOCK_NAME)
     for path in files:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:10]
 
 
 def _granted_tools(folder: Path, manifest: Manifest) -> ToolRegistry:
+    imported = load_imports(folder, manifest.imports, manifest.promises)
+    tools = [*_own_tools(folder, manifest), *imported]
+    granted = {each.name for each in tools}
+    for section, names in (("approvals", manifest.approvals), ("promises", manifest.promises)):
+        unknown = [name for name in names if name not in granted]
+        if unknown:
+            raise ConfigurationError(
+                f"{folder / 'agent.toml'}: {section} name {', '.join(unknown)}, "
+                "which is not granted."
+            )
+    return ToolRegistry(tools)
+
+
+def _own_tools(folder: Path, manifest: Manifest) -> list[Tool]:
     if not manifest.tools:
-        return ToolRegistry([])
+        return []
     module = _import_tools(folder, manifest.name)
     declared = {each.name: each for each in vars(module).values() if isinstance(each, Tool)}
     missing = [name for name in manifest.tools if name not in declared]
@@ -78,12 +97,12 @@ def _granted_tools(folder: Path, manifest: Manifest) -> ToolRegistry:
             f"{folder / 'agent.toml'} grants {', '.join(missing)}, which tools.py lacks. "
             f"It declares {', '.join(sorted(declared)) or 'nothing'}."
         )
-    unknown = [name for name in manifest.approvals if name not in manifest.tools]
-    if unknown:
-        raise ConfigurationError(
-            f"{folder / 'agent.toml'}: approvals name {', '.join(unknown)}, which is not granted."
-        )
-    return ToolRegistry(declared[name] for name in manifest.tools)
+    return [
+        apply_promises(declared[name], manifest.promises[name])
+        if name in manifest.promises
+        else declared[name]
+        for name in manifest.tools
+    ]
 
 
 def _import_tools(folder: Path, agent: str) -> ModuleType:

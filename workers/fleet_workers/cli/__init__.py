@@ -12,6 +12,7 @@ from fleet_workers.cli import (
     accounts,
     agents,
     dead_letters,
+    imports,
     processes,
     replays,
     reviews,
@@ -21,6 +22,7 @@ from fleet_workers.cli import (
 
 cli = typer.Typer(help="Operate an Agent Fleet.", no_args_is_help=True, add_completion=False)
 cli.add_typer(processes.commands)
+agents.commands.command("import")(imports.import_tools)
 cli.add_typer(agents.commands, name="agents")
 cli.add_typer(tools.commands, name="tools")
 cli.add_typer(store.commands, name="db")

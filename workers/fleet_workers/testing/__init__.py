@@ -16,6 +16,7 @@ from fleet_workers.testing.replies import (
     say,
     stall,
 )
+from fleet_workers.testing.tool_call import agent_tool, call_tool, close_servers
 from fleet_workers.testing.tools import MadeCall
 
 __all__ = [
@@ -25,10 +26,13 @@ __all__ = [
     "Reply",
     "ScriptedModel",
     "ScriptedServer",
+    "agent_tool",
     "answer",
     "ask",
     "call",
+    "call_tool",
     "calls",
+    "close_servers",
     "fail",
     "garbage",
     "hand_over",
