@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from fleet_workers.rails import check_digits
-from fleet_workers.rails.phone_numbers import REGIONS, find_phone_numbers, names_another_number
+from fleet_workers.rails.phone_numbers import REGIONS, find_phone_numbers, is_called_otherwise
 
 
 class Kind(StrEnum):
@@ -39,6 +39,7 @@ def find_personal_values(text: str, *, regions: Iterable[str] = REGIONS) -> list
     """All values in their order, none within another; the surer reading of a place wins."""
     if not _ANYTHING.search(text):
         return []
+    text = _ESCAPE.sub("  ", text)
     found: list[Found] = []
     taken = bytearray(len(text))
     for kind, find in (*_FINDERS, (Kind.PHONE, partial(find_phone_numbers, regions=regions))):
@@ -84,14 +85,9 @@ def _cards(text: str) -> Iterator[tuple[int, int]]:
             brand = _BRANDS.fullmatch(number) is not None
             if brand and check_digits.passes_luhn(number):
                 bare = text[start:end].isdigit()
-                if not (bare and names_another_number(_without_card(_before(text, start)))):
+                if not (bare and is_called_otherwise(_before(text, start))):
                     yield start, end
                     break
-
-
-def _without_card(before: str) -> str:
-    """The text before, where the word card would speak for a card."""
-    return re.sub(r"(?i)\bcards?\b.{0,20}$", "call", before, flags=re.DOTALL)
 
 
 def _runs(match: re.Match[str]) -> Iterator[tuple[int, int]]:
@@ -108,7 +104,7 @@ def _runs(match: re.Match[str]) -> Iterator[tuple[int, int]]:
 
 def _social_security(text: str) -> Iterator[tuple[int, int]]:
     for match in _SSN.finditer(text):
-        if not names_another_number(_before(text, match.start())):
+        if not is_called_otherwise(_before(text, match.start())):
             yield match.span()
     for match in _SSN_NAMED.finditer(text):
         yield match.span(1)
@@ -117,8 +113,9 @@ def _social_security(text: str) -> Iterator[tuple[int, int]]:
 def _national_ids(text: str) -> Iterator[tuple[int, int]]:
     for form in _NATIONAL:
         for match in form.pattern.finditer(text):
-            named = form.named is None or form.named.search(_before(text, match.start()))
-            other = form.named is None and names_another_number(_before(text, match.start()))
+            before = _before(text, match.start())
+            named = form.named is None or form.named.search(before)
+            other = not form.sure and is_called_otherwise(before)
             if named and not other and form.check(_plain(match.group())):
                 yield match.span()
 
@@ -151,29 +148,36 @@ def _plain(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _National:
-    """A country's number. One whose form alone says little must be `named` before it."""
+    """A country's number. One whose form alone says little must be `named` before it.
+
+    One that is not `sure` is none where the word before calls it an order or the like.
+    """
 
     pattern: re.Pattern[str]
     check: Callable[[str], bool]
     named: re.Pattern[str] | None = None
+    sure: bool = True
 
 
-def _form(pattern: str, check: Callable[[str], bool], named: str | None = None) -> _National:
+def _form(
+    pattern: str, check: Callable[[str], bool], named: str | None = None, *, sure: bool = True
+) -> _National:
     return _National(
-        pattern=re.compile(rf"{_START}(?:{pattern}){_END}", re.IGNORECASE),
+        pattern=re.compile(rf"{_START}{_NO_CODE}(?:{pattern}){_END}", re.IGNORECASE),
         check=check,
         named=re.compile(rf"(?<![a-z])(?:{named})(?![a-z])", re.IGNORECASE) if named else None,
+        sure=sure,
     )
 
 
 _WINDOW: Final = 40
-# Within JSON a line ends in the letters \n: they are no part of the value after them.
-_AFTER_ESCAPE: Final = r"(?<=\\[nrtbf])|(?<=\\)(?![nrtbf])"
-_START: Final = rf"(?:{_AFTER_ESCAPE}|(?<![\w.+\\-])|(?<=[\s\"':][.+-]))"
+_ESCAPE: Final = re.compile(r"\\[nrtbf]")  # JSON's line ends are no part of the word after them
+_START: Final = r"(?:(?<![\w.+-])|(?<=[\s\"':][.+-]))"
+_NO_CODE: Final = r"(?<!\+\d[ -])(?<!\+\d\d[ -])(?<!\+\d{3}[ -])"
 _END: Final = r"(?![\w]|[.,-]\d)"
 _ANYTHING: Final = re.compile(r"\d|@|\bat\b", re.IGNORECASE)
 _EMAIL: Final = re.compile(
-    rf"(?:{_AFTER_ESCAPE}|(?<![\w.%+\\-]))\w(?:[\w.%+'-]{{0,62}}\w|[-_+])?@"
+    r"(?<![\w.%+-])\w(?:[\w.%+'-]{0,62}\w|[-_+])?@"
     r"(?:\w(?:[\w-]*\w)?\.)+[^\W\d_](?:[\w-]*[^\W_])"
 )
 _SPELLED_EMAIL: Final = re.compile(
@@ -181,9 +185,7 @@ _SPELLED_EMAIL: Final = re.compile(
     r"(?:(?:\s?[\[({]\s?(?:dot|\.)\s?[\])}]\s?|\.)[\w-]+)+",
     re.IGNORECASE,
 )
-_IBAN: Final = re.compile(
-    rf"(?:{_AFTER_ESCAPE}|(?<![^\W_\\]))([A-Z]{{2}})\d\d(?=[ .\u00a0-]?[A-Z0-9])", re.IGNORECASE
-)
+_IBAN: Final = re.compile(r"(?<![^\W_])([A-Z]{2})\d\d(?=[ .\u00a0-]?[A-Z0-9])", re.IGNORECASE)
 _IBAN_COUNTRIES: Final = {
     15: "NO",
     16: "BE",
@@ -209,9 +211,7 @@ _IBAN_LENGTHS: Final = {
     for length, countries in _IBAN_COUNTRIES.items()
     for country in countries.split()
 }
-_CARD: Final = re.compile(
-    rf"(?:{_AFTER_ESCAPE}|(?<![\w.,+\\-]))\d(?:[ .\u00a0\u2010-\u2015-]?\d){{11,30}}(?![^\W_])"
-)
+_CARD: Final = re.compile(r"(?<![\w.,+-])\d(?:[ .\u00a0\u2010-\u2015-]?\d){11,30}(?![^\W_])")
 _BRANDS: Final = re.compile(
     r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}"
     r"|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}|(?:6011|64[4-9]\d|65\d\d)\d{12,15}"
@@ -227,21 +227,6 @@ _SSN_NAMED: Final = re.compile(
     re.IGNORECASE,
 )
 _NATIONAL: Final = (
-    _form(r"\d{8}[ -]?[A-Z]", check_digits.passes_spanish),
-    _form(r"[XYZ][ -]?\d{7}[ -]?[A-Z]", check_digits.passes_spanish),
-    _form(r"[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z]", check_digits.passes_italian),
-    _form(
-        r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D]", lambda _: True
-    ),  # the British number has no check digit
-    _form(r"\d{3}\.\d{3}\.\d{3}-\d\d", check_digits.passes_brazilian),
-    _form(r"[12] ?\d\d ?(?:0[1-9]|1[0-2]) ?\d\d ?\d{3} ?\d{3} ?\d\d", check_digits.passes_french),
-    _form(
-        r"(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d[-+A]\d{3}[0-9A-Y]",
-        check_digits.passes_finnish,
-    ),
-    _form(r"\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[-+]\d{4}", check_digits.passes_luhn),
-    _form(r"[2-9]\d{3}([ -])\d{4}\1\d{4}", check_digits.passes_verhoeff),
-    _form(r"[1-79]\d\d([ -])\d{3}\1\d{3}", check_digits.passes_luhn),
     _form(r"\d{9}", check_digits.passes_luhn, r"sin|social insurance"),
     _form(r"[2-9]\d{11}", check_digits.passes_verhoeff, r"aadhaar|aadhar|uidai"),
     _form(r"\d{11}", check_digits.passes_brazilian, r"cpf"),
@@ -252,11 +237,30 @@ _NATIONAL: Final = (
         check_digits.passes_german,
         r"steuer-?id\w*|steuer\w*nummer|idnr|tax id\w*",
     ),
+    _form(r"\d{8}[ -]?[A-Z]", check_digits.passes_spanish),
+    _form(r"[XYZ][ -]?\d{7}[ -]?[A-Z]", check_digits.passes_spanish),
+    _form(r"[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z]", check_digits.passes_italian),
+    _form(
+        r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D]", lambda _: True, sure=False
+    ),  # the British number has no check digit
+    _form(r"\d{3}\.\d{3}\.\d{3}-\d\d", check_digits.passes_brazilian),
+    _form(
+        r"[12] ?\d\d ?(?:0[1-9]|1[0-2]) ?\d\d ?\d{3} ?\d{3} ?\d\d",
+        check_digits.passes_french,
+        sure=False,
+    ),
+    _form(
+        r"(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d[-+A]\d{3}[0-9A-Y]",
+        check_digits.passes_finnish,
+    ),
+    _form(r"\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[-+]\d{4}", check_digits.passes_luhn),
+    _form(r"[2-9]\d{3}([ -])\d{4}\1\d{4}", check_digits.passes_verhoeff),
+    _form(r"[1-9]\d\d([ -])\d{3}\1\d{3}", check_digits.passes_luhn),
 )
 _IP: Final = re.compile(
-    rf"(?:{_AFTER_ESCAPE}|(?<![\w.:\\]))"
+    r"(?<![\w.:])"
     r"(?:(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)"
-    r"|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?(?![\w:]))",
+    r"|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){1,6}:(?:[0-9a-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})(?!\w|:[\w:]))",
     re.IGNORECASE,
 )
 _VERSION: Final = re.compile(
@@ -278,7 +282,7 @@ _BIRTH_DATE: Final = re.compile(
 _PASSPORT: Final = re.compile(
     r"(?:passport|reisepass|passeport|pasaporte|passaporto)"
     r"(?:[ _-]?(?:no|number|num|nr|nummer|id))?"
-    r"[\s\"':=#.-]{0,5}(?:is\s|number\s|no\.?\s|:\s?)*((?=(?:[A-Z]*\d){3})[A-Z0-9]{6,10})(?!\w)",
+    r"[\s\"':=#.(\[-]{0,6}(?:is\s|number\s|no\.?\s|:\s?)*[\"'(\[]?((?=(?:[A-Z]*\d){3})[A-Z0-9]{6,10})(?!\w)",
     re.IGNORECASE,
 )
 _FINDERS: Final[tuple[tuple[Kind, Callable[[str], Iterable[tuple[int, int]]]], ...]] = (

@@ -20,8 +20,8 @@ REGIONS: Final = (
 """Countries whose own forms are known where no country code is written."""
 
 _CANDIDATE: Final = re.compile(
-    r"(?:(?<=\\[nrtbf])|(?<![\w.,+/-])(?<![$€£#]))(?:\+|\(\+)?\(?\d(?:[\s()./\u2010-\u2015-]{0,3}\d){5,18}"
-    r"(?![\w%€]|[.,/:-]\d)"
+    r"(?<![\w.,+/-])(?<![$€£#])(?:\+ ?)?(?:\(\+?\d{1,5}\)|\d)"
+    r"(?:[\s()./\u2010-\u2015-]{0,3}\d){4,18}(?![\w%€]|[.,/:-]\d)"
 )
 _NORTH_AMERICAN: Final = re.compile(
     r"(?:1[-. ]?)?(?:\([2-9]\d\d\)[-. ]?|[2-9]\d\d[-. ])[2-9]\d\d[-. \u2010-\u2015]\d{4}"
@@ -33,14 +33,16 @@ _OTHER_FORM: Final = re.compile(
 )
 _BOOK: Final = re.compile(r"\d-\d+-\d+-\d|97[89]-\d-\d+-\d+-\d")
 _GAP: Final = re.compile(r"(?<=\d)[^\d]+")
+_GAP_BEFORE_GROUP: Final = re.compile(r"(?<=\d)[^\d]+(?=\d\d)")
 _NAMED_BEFORE: Final = re.compile(
     r"(?<![a-z])(?:(?:tele|cell|mobile|smart)?phones?|phoned?|mobile|cell|tel|call(?:ed|ing)?|text"
-    r"|whats ?app|sms|fax|reach(?:able)?|dial|ring|my number|handy(?:nummer)?|rufnummer|telefon\w*"
+    r"|whats ?app|sms|fax|reach(?:able)?|dial|ring|my (?:new |old |current |other |own )?number"
+    r"|handy(?:nummer)?|rufnummer|telefon\w*"
     r"|t[eé]l[eé]phone|tel[eé]fono|m[oó]vil|portable|celular|cellulare|telefoon)(?![a-z])",
     re.IGNORECASE,
 )
 _NAMED_AFTER: Final = re.compile(
-    r"^[\s)\"',]{0,3}(?:is|as|,|\()?\s?(?:(?:our|her|his|their|the|my(?! number))\s)?(?:\w+\s)?"
+    r"^[\s)\"',]{0,3}(?:is|as|\()\s?(?:(?:our|her|his|their|the|my(?! number))\s)?(?:\w+\s)?"
     r"(?:(?:cell|mobile|tele)?phone|mobile|cell|(?:my|contact) number|number to (?:call|reach))\b",
     re.IGNORECASE,
 )
@@ -48,6 +50,15 @@ _OTHER_NUMBER: Final = re.compile(
     r"(?<![a-z])(?:orders?|purchases?|invoices?|tickets?|ref(?:erence)?|ids?|tracking|case"
     r"|transactions?|booking|account|policy|product|item|sku|serial|parcel|shipment|confirmation"
     r"|amount|code|pin|imei|isbn|iban|card|contract|customer (?:no|number)|bill)(?![a-z])",
+    re.IGNORECASE,
+)
+_SUFFIX: Final = r"(?:[ _-]?(?:number|no\.?|nr\.?|id|code|#))"
+_CALLED: Final = re.compile(
+    r"(?<![a-z])(?:(?:orders?|purchases?|invoices?|tickets?|ref(?:erence)?|tracking|transactions?"
+    rf"|booking|sku|serial|imei|isbn){_SUFFIX}?"
+    r"|(?:case|policy|product|item|parcel|shipment|confirmation|contract|bill)"
+    rf"(?:{_SUFFIX}| ?[:#]))"
+    r"\"?[ \t]*(?:is|was|:|=)?[ \t]*[\"'(\[#]*$",
     re.IGNORECASE,
 )
 _WINDOW: Final = 40
@@ -93,10 +104,9 @@ def find_phone_numbers(text: str, *, regions: Iterable[str] = REGIONS) -> Iterat
                     break
 
 
-def names_another_number(before: str) -> bool:
-    """Whether the nearest word before a number calls it an order, an invoice or the like."""
-    window = before[-_WINDOW:]
-    return _last(_OTHER_NUMBER, window) > _last(_NAMED_BEFORE, window)
+def is_called_otherwise(before: str) -> bool:
+    """Whether the word just before a number calls it an order, an invoice or the like."""
+    return _CALLED.search(before[-_WINDOW:]) is not None
 
 
 def _ends(candidate: str) -> list[int]:
@@ -108,16 +118,17 @@ def _ends(candidate: str) -> list[int]:
 
 def _next_group(candidate: re.Match[str]) -> int:
     """Where to look on if no number starts here: one may start with the next group."""
-    gap = _GAP.search(candidate.group())
+    gap = _GAP_BEFORE_GROUP.search(candidate.group())
     return candidate.start() + gap.end() if gap else candidate.end()
 
 
 def _read(text: str, start: int, until: int, end: int) -> _Written:
     before = text[max(0, start - _WINDOW) : start]
     named, other = _last(_NAMED_BEFORE, before), _last(_OTHER_NUMBER, before)
+    called = _CALLED.search(before) is not None
     after = until == end and _NAMED_AFTER.match(text[end : end + _WINDOW]) is not None
     return _Written(
-        text=text[start:until], named=named > other or after, other=other > named and not after
+        text=text[start:until], named=named > other or (after and not called), other=called
     )
 
 
