@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet_workers.agents.manifest import load_manifest
 from fleet_workers.testing import close_servers
 from fleet_workers.tools.importers.fetch import ImportChange, fetch_imports
 
@@ -45,8 +46,6 @@ class ShopAgent:
         (self.folder / "agent.toml").write_text(head + sections)
 
     def fetch(self) -> list[ImportChange]:
-        from fleet_workers.agents.manifest import load_manifest
-
         return fetch_imports(self.folder, load_manifest(self.folder).imports, self.variables)
 
     def noted(self) -> list[str]:

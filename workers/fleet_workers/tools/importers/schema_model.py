@@ -83,11 +83,8 @@ def arguments_model(name: str, schema: Mapping[str, Any]) -> type[SchemaArgument
         **copy.deepcopy(dict(schema)),
         "additionalProperties": False,
     }
-    model = create_model(
-        f"{name}_arguments",
-        __base__=SchemaArguments,
-        **dict.fromkeys(described["properties"], (Any, ABSENT)),
-    )
+    fields: dict[str, Any] = dict.fromkeys(described["properties"], (Any, ABSENT))
+    model = create_model(f"{name}_arguments", __base__=SchemaArguments, **fields)
     model.described_by = described
     model.checked_by = _validator(described, _formats)
     return model
