@@ -206,9 +206,12 @@ def test_without_redis_each_worker_works_alone_and_shares_again_when_it_is_back(
     assert one.is_open("crm") is not None
     assert other.call("crm", lambda: 5) == 5
     server.start()
-    eventually(lambda: one._records is not None and bool(one.states()), within=1)
-    # What opened meanwhile is told to the fleet, too.
-    eventually(lambda: (one.states(), other.is_open("crm"))[1] is not None, within=3)
+
+    def told() -> bool:
+        one.states()  # looks, and tells the fleet what opened meanwhile
+        return other.is_open("crm") is not None
+
+    eventually(told, within=3)
 
 
 def test_a_redis_that_stalls_delays_one_call_a_second_at_most(server: Any, fleet: Any) -> None:

@@ -1,18 +1,16 @@
 """The way to Redis for what works without it too: quick to give up, and away for a moment then."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha1
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 import redis
 import structlog
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
-
-T = TypeVar("T")
 
 _TIMEOUT_SECONDS = 0.25  # a script takes 0.1 ms; what needs longer is away
 _AWAY_SECONDS = 1.0
@@ -50,31 +48,27 @@ class RedisLink:
         Raises:
             RedisAway: It was not asked, or there was no answer; it may have been carried out.
         """
-
-        def evaluate(client: redis.Redis) -> Any:
-            words: tuple[Any, ...] = (*keys, *arguments)
-            try:
-                return client.evalsha(script.sha, len(keys), *words)
-            except NoScriptError:
-                return client.eval(script.source, len(keys), *words)
-
-        return self._ask(evaluate)
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._client.close()
-
-    def _ask(self, question: Callable[[redis.Redis], T]) -> T:
         if self._away_until is not None:
             self._claim_attempt()
         try:
-            answer = question(self._client)
+            answer = self._evaluate(script, keys, arguments)
         except redis.RedisError as error:
             self._note_away(error)
             raise RedisAway(str(error)) from error
         if self._away_until is not None:
             self._note_back()
         return answer
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+    def _evaluate(self, script: Script, keys: Sequence[str], arguments: Sequence[object]) -> Any:
+        words: tuple[Any, ...] = (*keys, *arguments)
+        try:
+            return self._client.evalsha(script.sha, len(keys), *words)
+        except NoScriptError:
+            return self._client.eval(script.source, len(keys), *words)
 
     def _claim_attempt(self) -> None:
         with self._lock:
