@@ -172,12 +172,12 @@ def _form(
 
 _WINDOW: Final = 40
 _ESCAPE: Final = re.compile(r"\\[nrtbf]")  # JSON's line ends are no part of the word after them
-_START: Final = r"(?:(?<![\w.+-])|(?<=[\s\"':][.+-]))"
+_START: Final = r"(?<!\w)(?<!\d[.,+-])"
 _NO_CODE: Final = r"(?<!\+\d[ -])(?<!\+\d\d[ -])(?<!\+\d{3}[ -])"
 _END: Final = r"(?![\w]|[.,-]\d)"
 _ANYTHING: Final = re.compile(r"\d|@|\bat\b", re.IGNORECASE)
 _EMAIL: Final = re.compile(
-    r"(?<![\w.%+-])\w(?:[\w.%+'-]{0,62}\w|[-_+])?@"
+    r"(?<!\w)\w(?:[\w.%+'-]{0,62}\w|[-_+])?@"
     r"(?:\w(?:[\w-]*\w)?\.)+[^\W\d_](?:[\w-]*[^\W_])"
 )
 _SPELLED_EMAIL: Final = re.compile(
@@ -211,7 +211,7 @@ _IBAN_LENGTHS: Final = {
     for length, countries in _IBAN_COUNTRIES.items()
     for country in countries.split()
 }
-_CARD: Final = re.compile(r"(?<![\w.,+-])\d(?:[ .\u00a0\u2010-\u2015-]?\d){11,30}(?![^\W_])")
+_CARD: Final = re.compile(_START + r"\d(?:[ .\u00a0\u2010-\u2015-]?\d){11,30}(?![^\W_])")
 _BRANDS: Final = re.compile(
     r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}"
     r"|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}|(?:6011|64[4-9]\d|65\d\d)\d{12,15}"
@@ -258,7 +258,7 @@ _NATIONAL: Final = (
     _form(r"[1-9]\d\d([ -])\d{3}\1\d{3}", check_digits.passes_luhn),
 )
 _IP: Final = re.compile(
-    r"(?<![\w.:])"
+    r"(?<!\w)(?<!\d\.)"
     r"(?:(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)"
     r"|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){1,6}:(?:[0-9a-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})(?!\w|:[\w:]))",
     re.IGNORECASE,

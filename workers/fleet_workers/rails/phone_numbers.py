@@ -20,7 +20,7 @@ REGIONS: Final = (
 """Countries whose own forms are known where no country code is written."""
 
 _CANDIDATE: Final = re.compile(
-    r"(?<![\w.,+/-])(?<![$€£#])(?:\+ ?)?(?:\(\+?\d{1,5}\)|\d)"
+    r"(?<![\w+$€£#])(?<!\d[.,/-])(?:\+ ?)?(?:\(\+?\d{1,5}\)|\d)"
     r"(?:[\s()./\u2010-\u2015-]{0,3}\d){4,18}(?![\w%€]|[.,/:-]\d)"
 )
 _NORTH_AMERICAN: Final = re.compile(
