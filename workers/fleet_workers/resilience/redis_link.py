@@ -8,9 +8,7 @@ from typing import Any
 
 import redis
 import structlog
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
-from redis.retry import Retry
 
 _TIMEOUT_SECONDS = 0.25  # a script takes 0.1 ms; what needs longer is away
 _AWAY_SECONDS = 1.0
@@ -101,6 +99,5 @@ def open_link(url: str) -> RedisLink:
             url,
             socket_timeout=_TIMEOUT_SECONDS,
             socket_connect_timeout=_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),  # the client's default waits seconds and asks again
         )
     )
