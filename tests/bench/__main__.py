@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import pytest
 
 from bench import (
+    audit_cost,
     claim_cost,
     due_retries,
     first_step,
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Said]]] = {
     "model_call": model_call.measure,
     "size": journal_size.measure,
     "claim": claim_cost.measure,
+    "audit": audit_cost.measure,
     "due": due_retries.measure,
 }
 

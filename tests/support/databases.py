@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
 
 from fleet_workers.store.migrate import create_database, upgrade
+from fleet_workers.store.tables import metadata
 from support.embedded_stack import temporary_servers
 
 SERVER_URL_VARIABLE = "FLEET_TEST_POSTGRES_URL"
@@ -37,6 +38,13 @@ def temporary_database(*, migrated: bool = True) -> Iterator[str]:
         with engine.connect() as connection:
             connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
         engine.dispose()
+
+
+def empty_tables(connection: Connection) -> None:
+    """Delete everything but the audit trail, which lets nothing be deleted."""
+    for table in metadata.tables.values():
+        if not table.name.startswith("audit"):
+            connection.execute(table.delete())
 
 
 @cache

@@ -19,6 +19,7 @@ from fleet_workers.store.dead_letters import DeadLetter
 from fleet_workers.store.journal import Step, StepState
 from fleet_workers.store.outbox import Letter
 from fleet_workers.store.tables import metadata
+from support.databases import empty_tables
 
 AGENTS = Path(__file__).parent / "agents"
 
@@ -46,8 +47,7 @@ class Graveyard:
     def emptied(cls, engine: Engine) -> "Graveyard":
         """Begin again with two tenants and nothing else."""
         with engine.begin() as connection:
-            for table in metadata.tables.values():
-                connection.execute(table.delete())
+            empty_tables(connection)
             for tenant in ("acme", "globex"):
                 add_tenant(connection, tenant)
         return cls(engine=engine, catalogue=load_catalogue([AGENTS], bundled=False))

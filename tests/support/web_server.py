@@ -22,6 +22,7 @@ from fleet_workers.store.reviews import ReviewItem
 from fleet_workers.store.tables import metadata
 from fleet_workers.web import WebResources, create_app
 from support.asgi_server import serving
+from support.databases import empty_tables
 
 _LEASE = timedelta(minutes=5)
 HOLDER = Holder(worker="w1", presence=1, lease=_LEASE, silence=_LEASE)
@@ -128,8 +129,7 @@ def running_site(database_url: str) -> Iterator[Site]:
 def empty_store(site: Site) -> None:
     """Begin again with two tenants and nothing else."""
     with site.engine.begin() as connection:
-        for table in metadata.tables.values():
-            connection.execute(table.delete())
+        empty_tables(connection)
         for tenant in ("acme", "globex"):
             add_tenant(connection, tenant)
     site.published.clear()

@@ -21,6 +21,7 @@ from fleet_workers.store.accounts import add_tenant
 from fleet_workers.store.outbox import Letter
 from fleet_workers.store.tables import metadata
 from fleet_workers.tools import Tool
+from support.databases import empty_tables
 from unit.machine.business import Business, catalogue_of
 from unit.machine.process import MAX_DELIVERIES, Process, open_ports
 from unit.machine.strikes import UNDER_WAY, Run, Strike, point
@@ -97,8 +98,7 @@ class World:
         self.idle: set[str] = set()
         self._at_work: Process | None = None
         with engine.begin() as connection:
-            for table in metadata.tables.values():
-                connection.execute(table.delete())
+            empty_tables(connection)
             add_tenant(connection, "acme")
 
     def deliver(self, message: Message, strikes: Sequence[Strike]) -> Run:

@@ -84,7 +84,9 @@ class OperatorRules(RuleBasedStateMachine):
     def _resume_all(self) -> None:
         with self.engine.begin() as connection:
             for each in pauses.all_pauses(connection):
-                assert pauses.resume(connection, agent=each.agent, tenant=each.tenant)
+                assert pauses.resume(
+                    connection, agent=each.agent, tenant=each.tenant, resumed_by="p"
+                )
 
     @rule(place=PLACES)
     def replay(self, place: int) -> None:

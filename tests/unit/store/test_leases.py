@@ -245,5 +245,5 @@ def test_a_pause_is_known_with_the_next_renewal_and_so_is_its_end(engine: Engine
         wait_for(lambda: keeper.is_paused(agent="billing", tenant="acme"))
         assert not keeper.is_paused(agent="onboarding", tenant="acme")
         with engine.begin() as connection:
-            pauses.resume(connection, agent="billing", tenant="*")
+            pauses.resume(connection, agent="billing", tenant="*", resumed_by="p")
         wait_for(lambda: not keeper.is_paused(agent="billing", tenant="acme"))

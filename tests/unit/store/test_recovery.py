@@ -15,7 +15,7 @@ from fleet_contracts.states import TaskState
 from fleet_workers.store import claims, pauses, recovery, tables, tasks
 from fleet_workers.store.claims import Claim, Holder
 from fleet_workers.store.journal import StepKind, StoredJournal
-from fleet_workers.store.tables import metadata
+from support.databases import empty_tables
 
 LONG = timedelta(minutes=5)
 HOLDER = Holder(worker="w1", presence=1, lease=LONG, silence=LONG)
@@ -25,8 +25,7 @@ PAST = func.now() - timedelta(days=1)
 @pytest.fixture(autouse=True)
 def _empty(engine: Engine) -> None:
     with engine.begin() as connection:
-        for table in metadata.tables.values():
-            connection.execute(table.delete())
+        empty_tables(connection)
 
 
 def accepted(engine: Engine, number: int = 1, **fields: Any) -> list[UUID]:
@@ -162,7 +161,7 @@ def test_a_paused_task_is_woken_once_it_may_run(engine: Engine) -> None:
         pauses.pause(connection, agent="*", tenant="acme", reason="r", paused_by="p")
         assert recovery.requeue_unwoken(connection, limit=10) == [other]
         assert claims.claim(connection, paused, HOLDER) is None
-        pauses.resume(connection, agent="*", tenant="acme")
+        pauses.resume(connection, agent="*", tenant="acme", resumed_by="p")
         assert recovery.requeue_unwoken(connection, limit=10) == [paused]
 
 

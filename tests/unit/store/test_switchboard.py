@@ -44,7 +44,7 @@ def disable(engine: Engine, tool: str, *, tenant: str = "*", agent: str = "*") -
 
 def enable(engine: Engine, tool: str, *, tenant: str = "*", agent: str = "*") -> bool:
     with engine.begin() as connection:
-        return switches.enable(connection, tool=tool, tenant=tenant, agent=agent)
+        return switches.enable(connection, tool=tool, tenant=tenant, agent=agent, enabled_by="p")
 
 
 def cut(connection: Connection) -> None:

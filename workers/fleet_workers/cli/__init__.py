@@ -11,6 +11,7 @@ from fleet_contracts.errors import FleetError
 from fleet_workers.cli import (
     accounts,
     agents,
+    audit,
     dead_letters,
     imports,
     processes,
@@ -31,6 +32,7 @@ cli.add_typer(accounts.key_commands, name="keys")
 cli.add_typer(reviews.commands, name="reviews")
 dead_letters.commands.command("replay")(replays.replay_dead_letters)
 cli.add_typer(dead_letters.commands, name="dead")
+cli.add_typer(audit.commands, name="audit")
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from fleet_contracts.errors import UnknownTenant
-from fleet_workers.cli.terminal import APPLICATION, console, store_transaction
+from fleet_workers.cli.terminal import APPLICATION, console, operator, store_transaction
 from fleet_workers.settings import load_settings
 from fleet_workers.store import accounts, pauses
 from fleet_workers.store.pauses import EVERY
@@ -18,7 +18,7 @@ key_commands = typer.Typer(help="Keys for the HTTP API.", no_args_is_help=True)
 def add_tenant(name: str) -> None:
     """Let a tenant's tasks in."""
     with store_transaction() as connection:
-        added = accounts.add_tenant(connection, name)
+        added = accounts.add_tenant(connection, name, by=operator())
     console.print(f"Tenant {name} {'added' if added else 'was there already'}.")
 
 
@@ -38,7 +38,7 @@ def pause_tenant(
     with store_transaction() as connection:
         if not accounts.tenant_exists(connection, name):
             raise UnknownTenant(f"No tenant is called {name!r}: see `fleetctl tenants list`.")
-        pauses.pause(connection, agent=EVERY, tenant=name, reason=reason, paused_by=APPLICATION)
+        pauses.pause(connection, agent=EVERY, tenant=name, reason=reason, paused_by=operator())
     console.print(f"{name} is paused. `fleetctl tenants resume {name}` lets its tasks run again.")
 
 
@@ -46,7 +46,7 @@ def pause_tenant(
 def resume_tenant(name: str) -> None:
     """Let a tenant's tasks run again."""
     with store_transaction() as connection:
-        was_paused = pauses.resume(connection, agent=EVERY, tenant=name)
+        was_paused = pauses.resume(connection, agent=EVERY, tenant=name, resumed_by=operator())
     console.print(f"{name} {'runs again' if was_paused else 'was not paused'}.")
 
 
@@ -61,4 +61,5 @@ def create_access_key(
     from fleet_workers.wiring import open_core
 
     with open_core(load_settings(), application=APPLICATION) as core:
-        console.print(create_key(core.engine, tenant=tenant, role=role, label=label))
+        key = create_key(core.engine, tenant=tenant, role=role, label=label, by=operator())
+        console.print(key)

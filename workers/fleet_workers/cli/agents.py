@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from fleet_workers.cli.terminal import APPLICATION, console, store_transaction
+from fleet_workers.cli.terminal import console, operator, store_transaction
 from fleet_workers.settings import load_settings
 from fleet_workers.store import pauses
 from fleet_workers.store.pauses import EVERY
@@ -55,7 +55,7 @@ def pause_agent(
 
     load_catalogue(load_settings().agents_path).get(name)
     with store_transaction() as connection:
-        pauses.pause(connection, agent=name, tenant=tenant, reason=reason, paused_by=APPLICATION)
+        pauses.pause(connection, agent=name, tenant=tenant, reason=reason, paused_by=operator())
     console.print(f"{name} is paused. Its tasks wait; `fleetctl agents resume {name}` wakes them.")
 
 
@@ -65,7 +65,7 @@ def resume_agent(
 ) -> None:
     """Let an agent's tasks run again."""
     with store_transaction() as connection:
-        was_paused = pauses.resume(connection, agent=name, tenant=tenant)
+        was_paused = pauses.resume(connection, agent=name, tenant=tenant, resumed_by=operator())
     console.print(f"{name} {'runs again' if was_paused else 'was not paused'}.")
 
 

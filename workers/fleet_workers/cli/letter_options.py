@@ -49,8 +49,8 @@ def chosen(
                 "reason": reason,
                 "cause": cause,
                 "error": error,
-                "since": _moment(since),
-                "until": _moment(until),
+                "since": moment(since),
+                "until": moment(until),
                 "task_id": task,
             }
         )
@@ -58,7 +58,7 @@ def chosen(
         raise InvalidInput(f"The options do not fit: {explain_faults(fault)}.") from fault
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment(text: str | None) -> datetime | None:
     """A time; without a zone it is UTC.
 
     Raises:
@@ -69,9 +69,9 @@ def _moment(text: str | None) -> datetime | None:
     if (ago := _AGO.fullmatch(text)) is not None:
         return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
-        moment = datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text)
     except ValueError as fault:
         raise InvalidInput(
             f"{text!r} is no time: write 2026-01-31T08:00, or 90m, 6h, 2d for so long ago."
         ) from fault
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -17,6 +17,7 @@ commands = typer.Typer()
 _FORGOTTEN_EVERY = timedelta(seconds=2)  # it counts all queued tasks
 _REPLAYS_EVERY = timedelta(seconds=0.25)
 _BROKER_DEAD_EVERY = timedelta(seconds=5)
+_AUDIT_EVERY = timedelta(seconds=1)
 _OPEN_ANSWERS_SECONDS = 5  # a long poll must not hold up a stop
 
 
@@ -79,6 +80,7 @@ def janitor() -> None:
     """Run a janitor: it recovers what dead workers and lost messages left behind."""
     from fleet_workers.deadletters.bulk import work_replays
     from fleet_workers.deadletters.drain import DeadQueueDrain
+    from fleet_workers.janitor.audit_seal import AuditSealer
     from fleet_workers.janitor.service import Chore, run_janitor
     from fleet_workers.janitor.sweep import Sweeper
     from fleet_workers.wiring import open_core
@@ -104,6 +106,7 @@ def janitor() -> None:
                 every=_REPLAYS_EVERY,
             ),
             Chore("broker_dead", drain.drain, every=_BROKER_DEAD_EVERY),
+            Chore("audit", AuditSealer(core.engine).seal, every=_AUDIT_EVERY),
         ]
         announce_ready(settings.ready_file)
         with closing(drain):

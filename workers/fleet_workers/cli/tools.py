@@ -136,7 +136,9 @@ def enable_tool(name: str, tenant: ForTenant = EVERY, agent: ForAgent = EVERY) -
     from fleet_workers.agents.grants import require_tool
 
     with store_transaction() as connection:
-        was_disabled = switches.enable(connection, tool=name, tenant=tenant, agent=agent)
+        was_disabled = switches.enable(
+            connection, tool=name, tenant=tenant, agent=agent, enabled_by=operator()
+        )
         left = [each for each in switches.all_switches(connection) if each.tool == name]
     if not was_disabled:  # of a tool that is no longer installed a switch may be left
         require_tool(load_catalogue(load_settings().agents_path), name, agent=agent)

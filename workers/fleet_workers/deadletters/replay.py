@@ -22,7 +22,8 @@ from fleet_contracts.states import TaskState
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.deadletters.errors import AlreadySettled, NotDead, Overdue, UnknownDeadLetter
 from fleet_workers.deadletters.message import read_message
-from fleet_workers.store import accounts, dead_letters, outbox, revival, tasks
+from fleet_workers.store import accounts, audit, dead_letters, outbox, revival, tasks
+from fleet_workers.store.audit import AuditKind, Entry
 from fleet_workers.store.dead_letters import DeadLetter
 from fleet_workers.store.engine import store_errors
 from fleet_workers.store.outbox import Letter
@@ -70,6 +71,7 @@ def replay_letter(
     if letter is None:
         raise _why_not_open(connection, letter_id, tenant)
     task_id = _queue(connection, letter, catalogue)
+    _note(connection, letter, AuditKind.REPLAY, task_id=task_id, by=by, why=note or "")
     (wake_up,) = outbox.wake(connection, [task_id])
     return Replayed(letter_id=letter_id, task_id=task_id, wake_up=wake_up)
 
@@ -146,6 +148,7 @@ def discard_letter(
     )
     if letter is None:
         raise _why_not_open(connection, letter_id, tenant)
+    _note(connection, letter, AuditKind.DISCARD, task_id=letter.task_id, by=by, why=reason)
     return letter
 
 
@@ -161,6 +164,29 @@ def find_letter(connection: Connection, letter_id: UUID, *, tenant: str | None) 
             f"No dead letter {letter_id} is known here: list them with `fleetctl dead list`."
         )
     return letter
+
+
+def _note(
+    connection: Connection,
+    letter: DeadLetter,
+    kind: AuditKind,
+    *,
+    task_id: UUID | None,
+    by: str,
+    why: str,
+) -> None:
+    audit.add(
+        connection,
+        Entry(
+            kind=kind,
+            who=by,
+            what=f"dead letter {letter.settled_as}",
+            why=why,
+            tenant=letter.tenant,
+            task_id=task_id,
+            detail={"dead_letter": str(letter.id), "reason": letter.reason},
+        ),
+    )
 
 
 def _why_not_open(connection: Connection, letter_id: UUID, tenant: str | None) -> FleetError:

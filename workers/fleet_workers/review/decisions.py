@@ -17,7 +17,8 @@ from sqlalchemy import Connection
 from fleet_contracts.envelope import TaskEnvelope, parse_envelope
 from fleet_contracts.errors import AlreadyDecided, InvalidInput, UnknownReview
 from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
-from fleet_workers.store import outbox, reviews, sessions
+from fleet_workers.store import audit, outbox, reviews, sessions
+from fleet_workers.store.audit import AuditKind, Entry, digest
 from fleet_workers.store.json_text import as_stored
 from fleet_workers.store.outbox import Letter
 from fleet_workers.store.reviews import ReviewItem
@@ -119,7 +120,10 @@ def resume(connection: Connection, item: ReviewItem) -> list[Letter]:
     decision = item.decision or {}
     ruling, text = Ruling(str(decision.get("ruling"))), str(decision.get("text", ""))
     _check(item, ruling, text)
-    reviews.add_decision_step(connection, item.task_id, DECISION_STEP, decision_step(item, ruling, text))
+    audit.add(connection, _entry(item, ruling, text))
+    reviews.add_decision_step(
+        connection, item.task_id, DECISION_STEP, decision_step(item, ruling, text)
+    )
     proposal = _proposal(item)
     chosen = proposal.get("agent") if ruling is Ruling.APPROVE else None
     if chosen or (item.kind in _ACTIONS and ruling is not Ruling.ANSWER):
@@ -202,6 +206,25 @@ def decision_step(item: ReviewItem, ruling: Ruling, text: str) -> dict[str, Any]
         "at": item.decided_at.isoformat() if item.decided_at else None,
         **bound,
     }
+
+
+def _entry(item: ReviewItem, ruling: Ruling, text: str) -> Entry:
+    """A person's own words may speak of the customer: the review keeps them, the entry does not."""
+    proposal = _proposal(item)
+    bound = ("tool", "plan", "call")
+    detail: dict[str, Any] = {name: proposal[name] for name in bound if name in proposal}
+    if "arguments" in proposal:
+        detail["arguments_sha256"] = digest(proposal["arguments"])
+    if text:
+        detail["text_sha256"] = digest(text)
+    return Entry(
+        kind=AuditKind.DECISION,
+        who=item.decided_by or "somebody outside the fleet",
+        what=f"{item.kind} {ruling}",
+        tenant=item.tenant,
+        task_id=item.task_id,
+        detail={"review": str(item.id), **detail},
+    )
 
 
 def _proposal(item: ReviewItem) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fleet_contracts.outcome import Outcome
 from fleet_contracts.states import TaskState
+from fleet_workers.store.audit_steps import AUDIT_CTE, parameters_of
 from fleet_workers.store.claims import Claim, lease_lost
 from fleet_workers.store.journal_rows import FLUSH_CTES, PendingSteps, flush_parameters
 from fleet_workers.store.json_text import json_text
@@ -107,14 +108,16 @@ def leave(where: Where, held: Claim, ending: Ending, pending: PendingSteps | Non
     Raises:
         LeaseLost: Another worker holds the task; nothing is written.
     """
-    parameters = flush_parameters(held.task_id, held.epoch, pending or PendingSteps())
-    statement = _statement(tuple(sorted(ending)), ending.get("woken"))
-    if statement.run(where, {**parameters, **ending}) is None:
+    pending = pending or PendingSteps()
+    parameters = flush_parameters(held.task_id, held.epoch, pending)
+    entries = parameters_of(held.agent, pending)
+    statement = _statement(tuple(sorted(ending)), ending.get("woken"), bool(entries))
+    if statement.run(where, {**parameters, **entries, **ending}) is None:
         raise lease_lost(held)
 
 
 @cache
-def _statement(names: tuple[str, ...], woken: bool | None) -> Statement:
+def _statement(names: tuple[str, ...], woken: bool | None, audited: bool) -> Statement:
     changes = [f"{name} = {_EXPRESSIONS[name]}" for name in names if name in _EXPRESSIONS]
     if "due_in" in names:
         changes.append("due_at = now() + :due_in")
@@ -127,8 +130,8 @@ def _statement(names: tuple[str, ...], woken: bool | None) -> Statement:
             UPDATE tasks SET worker = NULL, presence = NULL, lease_until = NULL,
                 silent_from = NULL, {", ".join(changes)}
             WHERE id = :task_id AND epoch = :epoch AND state = 'running'
-            RETURNING id
-        ), {FLUSH_CTES}
+            RETURNING id, tenant, traceparent
+        ), {FLUSH_CTES} {f", {AUDIT_CTE}" if audited else ""}
         SELECT id FROM fence
     """)  # noqa: S608 names of columns come from this file
 

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 from fleet_contracts.errors import LeaseLost, Unavailable
-from fleet_workers.store import endings
+from fleet_workers.store import audit_steps, endings
 from fleet_workers.store.claims import Claim, lease_lost
 from fleet_workers.store.endings import Ending
 from fleet_workers.store.engine import store_errors
@@ -30,8 +30,7 @@ from fleet_workers.store.journal_statements import (
     KEEP_TEXT,
     LATE,
     RESUME,
-    WRITE_HELD,
-    WRITE_PROGRESS,
+    WRITES,
 )
 from fleet_workers.store.json_text import as_stored, json_text
 from fleet_workers.store.outbox import Letter
@@ -169,13 +168,11 @@ class StoredJournal:
     def resume(self, seq: int) -> float:
         """Check the fence, and write this worker's epoch beside the step."""
         self.flush()
-        parameters = {"task_id": self._held.task_id, "epoch": self._held.epoch, "seq": seq}
-        return float(self._hold(RESUME, parameters).begun_seconds_ago)
+        return float(self._hold(RESUME, self._again(seq, "begun again")).begun_seconds_ago)
 
     def ask_again(self, seq: int) -> None:
         """Check the fence, and write the time beside the step."""
-        parameters = {"task_id": self._held.task_id, "epoch": self._held.epoch, "seq": seq}
-        self._hold(ASK_AGAIN, parameters)
+        self._hold(ASK_AGAIN, self._again(seq, "asked again"))
 
     def finish(self, seq: int, result: Mapping[str, Any], usage: Usage | None = None) -> None:
         """Note a step as done; a write is stored at once.
@@ -202,9 +199,9 @@ class StoredJournal:
             Unavailable: The store is away; nothing is known to be written.
         """
         progress = self._repeated_delivery and bool(self._pending.finished)
-        statement = WRITE_PROGRESS if progress else WRITE_HELD
+        entries = audit_steps.parameters_of(self._held.agent, self._pending)
         parameters = flush_parameters(self._held.task_id, self._held.epoch, self._pending)
-        self._hold(statement, parameters)
+        self._hold(WRITES[progress, bool(entries)], parameters | entries)
         self._pending.clear()
         self._repeated_delivery = self._repeated_delivery and not progress
 
@@ -261,6 +258,10 @@ class StoredJournal:
         self._pending.added.append(step)
         return step.seq
 
+    def _again(self, seq: int, how: str) -> dict[str, Any]:
+        entries = audit_steps.parameters_again(self._held.agent, self._steps[seq], how)
+        return {"task_id": self._held.task_id, "epoch": self._held.epoch, "seq": seq, **entries}
+
     def _hold(self, statement: Statement, parameters: Mapping[str, Any]) -> Any:
         """Run a statement that gives a row only where the task is still ours; gives that row."""
         row = _patiently(lambda: statement.run(self._engine, parameters))
@@ -274,6 +275,7 @@ class StoredJournal:
             "epoch": self._held.epoch,
             "seq": step.seq,
             "result": json_text(step.result),
+            **audit_steps.parameters_at_end(self._held.agent, step),
         }
         if LATE.run(self._engine, parameters) is not None:
             log.info("step.noted_late", step=step.seq, tool=step.name)

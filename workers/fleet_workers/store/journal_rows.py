@@ -80,7 +80,7 @@ class PendingSteps:
 
 
 # The caller puts a CTE called `fence` before this, with one row where the task is still held.
-# A repeat of a statement whose answer was lost finds its own rows: hence DO NOTHING.
+# A repeat of a statement whose answer was lost finds its own rows: hence DO NOTHING and 'started'.
 FLUSH_CTES = """
 finished AS (
     UPDATE steps SET state = 'done', epoch = :epoch, result = CAST(f.result AS jsonb),
@@ -89,7 +89,8 @@ finished AS (
         CAST(:f_seq AS integer[]), CAST(:f_result AS text[]), CAST(:f_model AS text[]),
         CAST(:f_tokens AS integer[]), CAST(:f_cost AS numeric[])
     ) AS f(seq, result, model, tokens, cost_usd)
-    WHERE steps.task_id = :task_id AND steps.seq = f.seq
+    WHERE steps.task_id = :task_id AND steps.seq = f.seq AND steps.state = 'started'
+    RETURNING steps.seq
 ),
 added AS (
     INSERT INTO steps (task_id, seq, epoch, kind, name, state, request, result,
@@ -102,6 +103,7 @@ added AS (
         CAST(:a_state AS text[]), CAST(:a_request AS text[]), CAST(:a_result AS text[])
     ) AS a(seq, kind, name, state, request, result)
     ON CONFLICT (task_id, seq) DO NOTHING
+    RETURNING seq
 )
 """
 

@@ -26,6 +26,28 @@ def json_text(value: object) -> str:
     return text
 
 
+def canonical_json(value: object) -> str:
+    """The one text that stands for a JSON value: sorted keys, no spaces, UTF-8 as it is.
+
+    A float without a fraction is written as an integer, as the store may give it back so. NUL and
+    lone surrogates are replaced as in `json_text`.
+    """
+    plain = _with_plain_numbers(_cleaned(value))
+    return json.dumps(
+        plain, allow_nan=False, ensure_ascii=False, separators=(",", ":"), sort_keys=True
+    )
+
+
+def _with_plain_numbers(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _with_plain_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_plain_numbers(item) for item in value]
+    return value
+
+
 def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
         if _REFUSED.search(value) is None:

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, Row, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
+from fleet_workers.store import audit
+from fleet_workers.store.audit import AuditKind, Entry
 from fleet_workers.store.tables import pauses
 
 EVERY = "*"
@@ -33,11 +35,14 @@ def pause(connection: Connection, *, agent: str, tenant: str, reason: str, pause
 
     Pausing again keeps the first reason and time.
     """
-    connection.execute(
+    added = connection.execute(
         insert(pauses)
         .values(agent=agent, tenant=tenant, reason=reason, paused_by=paused_by)
         .on_conflict_do_nothing()
-    )
+        .returning(pauses.c.agent)
+    ).one_or_none()
+    if added is not None:
+        _note(connection, "paused", by=paused_by, agent=agent, tenant=tenant, why=reason)
     return _pause(
         connection.execute(
             select(pauses).where(pauses.c.agent == agent, pauses.c.tenant == tenant)
@@ -45,13 +50,15 @@ def pause(connection: Connection, *, agent: str, tenant: str, reason: str, pause
     )
 
 
-def resume(connection: Connection, *, agent: str, tenant: str) -> bool:
+def resume(connection: Connection, *, agent: str, tenant: str, resumed_by: str) -> bool:
     """Let tasks run again; the janitor wakes them. Tells whether there was such a pause."""
     removed = connection.execute(
         delete(pauses)
         .where(pauses.c.agent == agent, pauses.c.tenant == tenant)
         .returning(pauses.c.agent)
     ).one_or_none()
+    if removed is not None:
+        _note(connection, "resumed", by=resumed_by, agent=agent, tenant=tenant)
     return removed is not None
 
 
@@ -64,6 +71,22 @@ def all_pauses(connection: Connection) -> list[Pause]:
 def is_covered(paused: Iterable[Pause], *, agent: str, tenant: str) -> bool:
     """Tell whether any of the pauses covers tasks of this agent and tenant."""
     return any(each.covers(agent=agent, tenant=tenant) for each in paused)
+
+
+def _note(
+    connection: Connection, what: str, *, by: str, agent: str, tenant: str, why: str = ""
+) -> None:
+    audit.add(
+        connection,
+        Entry(
+            kind=AuditKind.PAUSE,
+            who=by,
+            what=what,
+            why=why,
+            tenant=None if tenant == EVERY else tenant,
+            detail={"agent": agent, "tenant": tenant},
+        ),
+    )
 
 
 def _pause(row: Row[*tuple[object, ...]]) -> Pause:

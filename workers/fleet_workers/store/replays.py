@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, text, tuple_, update
 
 from fleet_contracts.ids import new_task_id
-from fleet_workers.store import dead_letters
+from fleet_workers.store import audit, dead_letters
+from fleet_workers.store.audit import AuditKind, Entry, digest
 from fleet_workers.store.dead_letters import DeadLetterFilter
 from fleet_workers.store.tables import dead_letters as letters
 from fleet_workers.store.tables import replays
@@ -91,6 +92,16 @@ def request(
         )
         .returning(replays)
     ).one()
+    audit.add(
+        connection,
+        Entry(
+            kind=AuditKind.REPLAY,
+            who=by,
+            what="bulk replay requested",
+            tenant=wanted.tenant,
+            detail={"replay": str(row.id), "matched": matched, "filter_sha256": digest(content)},
+        ),
+    )
     return _job(row)
 
 

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from fleet_workers.store import audit
+from fleet_workers.store.audit import AuditKind, Entry
 from fleet_workers.store.tables import tool_switches
 
 CHANNEL: Final = "fleet_tool_switches"
@@ -37,11 +39,15 @@ def disable(
     connection: Connection, *, tool: str, tenant: str, agent: str, reason: str, disabled_by: str
 ) -> Switch:
     """Let no more calls of a tool begin. Disabling again keeps the first reason and time."""
-    connection.execute(
+    added = connection.execute(
         insert(tool_switches)
         .values(tool=tool, tenant=tenant, agent=agent, reason=reason, disabled_by=disabled_by)
         .on_conflict_do_nothing()
-    )
+        .returning(tool_switches.c.tool)
+    ).one_or_none()
+    if added is not None:
+        what = f"{tool} disabled"
+        _note(connection, what, by=disabled_by, tenant=tenant, agent=agent, why=reason)
     _announce(connection)
     found = connection.execute(
         select(tool_switches).where(
@@ -53,7 +59,7 @@ def disable(
     return Switch.model_validate(dict(found.mappings().one()))
 
 
-def enable(connection: Connection, *, tool: str, tenant: str, agent: str) -> bool:
+def enable(connection: Connection, *, tool: str, tenant: str, agent: str, enabled_by: str) -> bool:
     """Take one switch back; others that cover the same calls stay. Tells whether it was there."""
     removed = connection.execute(
         delete(tool_switches)
@@ -64,6 +70,8 @@ def enable(connection: Connection, *, tool: str, tenant: str, agent: str) -> boo
         )
         .returning(tool_switches.c.tool)
     ).one_or_none()
+    if removed is not None:
+        _note(connection, f"{tool} enabled", by=enabled_by, tenant=tenant, agent=agent)
     _announce(connection)
     return removed is not None
 
@@ -74,6 +82,22 @@ def all_switches(connection: Connection) -> list[Switch]:
         select(tool_switches).order_by(tool_switches.c.created_at, tool_switches.c.tool)
     )
     return [Switch.model_validate(dict(row)) for row in rows.mappings()]
+
+
+def _note(
+    connection: Connection, what: str, *, by: str, tenant: str, agent: str, why: str = ""
+) -> None:
+    audit.add(
+        connection,
+        Entry(
+            kind=AuditKind.SWITCH,
+            who=by,
+            what=what,
+            why=why,
+            tenant=None if tenant == "*" else tenant,
+            detail={"agent": agent, "tenant": tenant},
+        ),
+    )
 
 
 def _announce(connection: Connection) -> None:

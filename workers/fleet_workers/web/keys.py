@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, func, select, update
 
 from fleet_contracts.errors import InvalidInput, UnknownTenant
 from fleet_workers.store.accounts import (
+    FLEET,
     ROLES,
     KeyHolder,
     add_key,
@@ -27,7 +28,7 @@ ENTRY_LIFETIME = timedelta(minutes=15)
 _ENTRY_ROLE = "entry"
 
 
-def create_key(engine: Engine, *, tenant: str, role: str, label: str) -> str:
+def create_key(engine: Engine, *, tenant: str, role: str, label: str, by: str = FLEET) -> str:
     """Make a key and return it; it cannot be read again. Tenant `*` stands for all tenants.
 
     Raises:
@@ -36,14 +37,14 @@ def create_key(engine: Engine, *, tenant: str, role: str, label: str) -> str:
         Unavailable: The store is away.
     """
     with store_errors(), engine.begin() as connection:
-        return _add_checked(connection, tenant=tenant, role=role, label=label)
+        return _add_checked(connection, tenant=tenant, role=role, label=label, by=by)
 
 
 def reset_key(engine: Engine, *, tenant: str, role: str, label: str) -> str:
     """Make a key and revoke all earlier ones with its label, with the errors of `create_key`."""
     with store_errors(), engine.begin() as connection:
         revoke_keys(connection, label=label)
-        return _add_checked(connection, tenant=tenant, role=role, label=label)
+        return _add_checked(connection, tenant=tenant, role=role, label=label, by=FLEET)
 
 
 def create_entry(engine: Engine, *, key: str) -> str:
@@ -90,11 +91,11 @@ def live_holder(connection: Connection, key_id: UUID) -> KeyHolder | None:
     return KeyHolder(id=row.id, tenant=row.tenant, role=row.role, label=row.label)
 
 
-def _add_checked(connection: Connection, *, tenant: str, role: str, label: str) -> str:
+def _add_checked(connection: Connection, *, tenant: str, role: str, label: str, by: str) -> str:
     if role not in ROLES:
         raise InvalidInput(f"No role is called {role!r}. Roles: {', '.join(ROLES)}.")
     if not label.strip():
         raise InvalidInput("Give the key a label, so that it can be told from others.")
     if tenant != ALL_TENANTS and not tenant_exists(connection, tenant):
         raise UnknownTenant(f"No tenant is called {tenant!r}: add it first, or use * for all.")
-    return add_key(connection, tenant=tenant, role=role, label=label)
+    return add_key(connection, tenant=tenant, role=role, label=label, by=by)

@@ -9,8 +9,10 @@ from celery import signals
 from fleet_contracts.envelope import AUTO_AGENT
 from fleet_workers.app import app, consumed_queues
 from fleet_workers.settings import Settings, announce_ready
+from fleet_workers.store.audit_releases import note_releases
+from fleet_workers.store.engine import store_errors
 from fleet_workers.tasks import consumer_class, register_tasks
-from fleet_workers.wiring import open_core, open_worker
+from fleet_workers.wiring import Core, open_core, open_worker
 from fleet_workers.worker.apart import run_apart
 from fleet_workers.worker.drain import end_after_grace
 
@@ -30,6 +32,7 @@ def run_worker(settings: Settings, agents: tuple[str, ...], *, slots: int) -> No
             if agent != AUTO_AGENT:
                 core.catalogue.get(agent)
         core.postman.declare(agents)
+        _note_releases(core, agents)
         with open_worker(core, isolate=run_apart) as parts:
             register_tasks(app, parts, agents)
             app.conf.task_queues = consumed_queues(agents)
@@ -57,3 +60,11 @@ def run_worker(settings: Settings, agents: tuple[str, ...], *, slots: int) -> No
                 without_mingle=True,
                 without_heartbeat=False,
             ).start()
+
+
+def _note_releases(core: Core, agents: tuple[str, ...]) -> None:
+    releases = [core.catalogue.get(agent).id for agent in agents if agent != AUTO_AGENT]
+    with store_errors(), core.engine.begin() as connection:
+        new = note_releases(connection, releases, worker=f"{socket.gethostname()}:{os.getpid()}")
+    if new:
+        log.info("worker.new_releases", releases=new)

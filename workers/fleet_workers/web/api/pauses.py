@@ -64,7 +64,7 @@ def pause_agent(resources: Resources, holder: Operator, name: str, body: PauseRe
 def resume_agent(resources: Resources, holder: Operator, name: str) -> Resumed:
     """Let an agent's tasks run again; those that waited are woken within a second."""
     _check_agent(resources, name)
-    return _resume(resources, agent=name, tenant=holder.tenant)
+    return _resume(resources, holder, agent=name, tenant=holder.tenant)
 
 
 @router.post("/tenants/{name}/pause", responses=documented())
@@ -78,7 +78,7 @@ def pause_tenant(resources: Resources, holder: Operator, name: str, body: PauseR
 def resume_tenant(resources: Resources, holder: Operator, name: str) -> Resumed:
     """Let a tenant's tasks run again; those that waited are woken within a second."""
     _check_tenant(resources, holder, name)
-    return _resume(resources, agent=EVERY, tenant=name)
+    return _resume(resources, holder, agent=EVERY, tenant=name)
 
 
 def _pause(
@@ -90,9 +90,10 @@ def _pause(
         )
 
 
-def _resume(resources: WebResources, *, agent: str, tenant: str) -> Resumed:
+def _resume(resources: WebResources, holder: KeyHolder, *, agent: str, tenant: str) -> Resumed:
     with resources.transaction() as connection:
-        return Resumed(was_paused=pauses.resume(connection, agent=agent, tenant=tenant))
+        was_paused = pauses.resume(connection, agent=agent, tenant=tenant, resumed_by=holder.label)
+        return Resumed(was_paused=was_paused)
 
 
 def _check_agent(resources: WebResources, name: str) -> None:

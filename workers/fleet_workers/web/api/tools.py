@@ -130,7 +130,9 @@ def enable_tool(
     """Take one switch back, named as it was set; others that cover the same calls stay."""
     tenant = _tenant(resources, holder, body)
     with resources.transaction() as connection:
-        was_disabled = switches.enable(connection, tool=name, tenant=tenant, agent=body.agent)
+        was_disabled = switches.enable(
+            connection, tool=name, tenant=tenant, agent=body.agent, enabled_by=holder.label
+        )
     if not was_disabled:  # of a tool that is no longer installed a switch may be left
         require_tool(resources.catalogue, name, agent=body.agent)
     return Enabled(was_disabled=was_disabled)
