@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from fleet_contracts.errors import Unavailable
 from fleet_workers.store.engine import store_errors
+from fleet_workers.store.row_security import is_bound
 
 Where = Connection | Engine
 """A transaction that is open, or the pool: then the statement is a transaction of its own."""
@@ -38,6 +39,9 @@ class Statement:
         if isinstance(where, Connection):
             return where.execute(self._text, dict(parameters)).one_or_none()
         with store_errors():
+            if is_bound(where):
+                with where.begin() as connection:
+                    return self.run(connection, parameters)
             return self._run_alone(where, parameters)
 
     def _run_alone(self, engine: Engine, parameters: Mapping[str, Any]) -> Any:

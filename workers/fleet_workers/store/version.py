@@ -4,7 +4,7 @@ from sqlalchemy import Connection, inspect, text
 
 from fleet_contracts.errors import ConfigurationError
 
-TABLES_VERSION = "0004"
+TABLES_VERSION = "0005"
 """The newest migration. A test holds it to the folder of migrations."""
 
 

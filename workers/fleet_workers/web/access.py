@@ -45,7 +45,8 @@ def has_right(holder: KeyHolder, right: Right) -> bool:
 def needs(right: Right) -> Callable[..., KeyHolder]:
     """Make the dependency that lets holders of a right in.
 
-    The dependency raises `Unauthorized` without a valid key and `Forbidden` without the right.
+    From then on the request sees the key's tenant only. The dependency raises `Unauthorized`
+    without a valid key and `Forbidden` without the right.
     """
 
     def let_in(
@@ -63,6 +64,7 @@ def needs(right: Right) -> Callable[..., KeyHolder]:
             )
         if not has_right(holder, right):
             raise Forbidden(f"A key with the role {holder.role} may not {right.value}.")
+        resources.show_only(holder.sees)
         return holder
 
     return let_in

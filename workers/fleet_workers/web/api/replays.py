@@ -98,7 +98,7 @@ def read_replay(resources: Resources, holder: DeskReader, job_id: UUID) -> Repla
 def _replay_now(resources: WebResources, holder: KeyHolder, ids: list[UUID]) -> JSONResponse:
     wake_ups: list[Letter] = []
     results = replay_letters(
-        resources.engine,
+        resources.store,
         wake_ups.extend,
         dict.fromkeys(ids),
         catalogue=resources.catalogue,
@@ -125,7 +125,7 @@ def _rehearse(resources: WebResources, holder: KeyHolder, asked: ReplayRequest) 
         raise DryRunNotSetUp("This web process was started without a model and tools.")
     try:
         with resources.open_ports() as ports:
-            runner = DryRunner(engine=resources.engine, installed=resources.catalogue, ports=ports)
+            runner = DryRunner(engine=resources.store, installed=resources.catalogue, ports=ports)
             mode: Mode = "from_start" if asked.from_start else "resume"
             return runner.run_all(ids, mode=mode, tenant=holder.sees)
     except ConfigurationError as error:

@@ -57,7 +57,7 @@ def open_seal(value: str, *, secret: bytes) -> UUID | None:
 
 
 def visitor(request: Request, resources: Resources) -> KeyHolder:
-    """Who looks at a page.
+    """Who looks at a page. From then on the request sees that tenant only.
 
     Raises:
         SignInNeeded: Nobody is signed in, or the key behind the session was revoked.
@@ -72,6 +72,7 @@ def visitor(request: Request, resources: Resources) -> KeyHolder:
         raise SignInNeeded("Your key was revoked: sign in with another.")
     if not has_right(holder, Right.READ_DESK):
         raise Forbidden(f"A key with the role {holder.role} has no access to the console.")
+    resources.show_only(holder.sees)
     return holder
 
 
