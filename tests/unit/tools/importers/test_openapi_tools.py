@@ -122,6 +122,8 @@ def test_a_body_becomes_arguments_and_is_put_together_again(shop: Any, crm: Crm)
         ({"subject": "x", "effort": 0}, "effort: Input should keep to exclusiveMinimum 0"),
         ({"subject": "x", "part": {"parts": [{"name": 5}]}}, "part.parts.0.name: Input should be"),
         ({"subject": "x", "id": "t9"}, "id: Extra inputs are not permitted"),
+        ({"subject": "half \ud83d"}, "subject: Input should hold only whole characters"),
+        ({"subject": "x", "effort": float("nan")}, "effort: Input should"),
         ({"subject": "x", "customer_id": "7"}, "customer_id: Input should be a valid integer"),
     ],
 )

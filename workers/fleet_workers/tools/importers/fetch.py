@@ -46,6 +46,10 @@ def fetch_imports(
         ConfigurationError: A document or a server does not have what agent.toml includes.
         Unavailable: A server cannot be reached.
     """
+    if not imports:
+        raise ConfigurationError(
+            f"{folder / 'agent.toml'} imports nothing: it has no section [imports.NAME]."
+        )
     before = read_lock(folder)
     now = Lock(
         imports={

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from threading import Thread
+from typing import IO
 
 TOO_LARGE = -32092
 """The code of the error that stands for an answer over the limit. It was answered all the same."""
@@ -46,17 +47,24 @@ def main(variables: str, limit: str, *command: str) -> int:
 def _pass_on(server: "subprocess.Popen[bytes]", limit: int) -> None:
     lines = server.stdout
     assert lines is not None  # noqa: S101 opened above
-    while line := lines.readline(limit + 1):
-        if len(line) > limit and not line.endswith(b"\n"):
-            while (rest := lines.readline(limit + 1)) and not rest.endswith(b"\n"):
-                pass
-            named = _ID.search(line[:_HEAD_BYTES])
-            if named is None:
+    with contextlib.suppress(OSError):  # the worker has closed its end
+        while line := lines.readline(limit + 1):
+            passed = (
+                line if len(line) <= limit or line.endswith(b"\n") else _cut(lines, line, limit)
+            )
+            if passed is None:
                 server.kill()  # whose answer it is cannot be told, and its caller would wait
                 return
-            line = _error(json.loads(named[1]))
-        sys.stdout.buffer.write(line)
-        sys.stdout.buffer.flush()
+            sys.stdout.buffer.write(passed)
+            sys.stdout.buffer.flush()
+
+
+def _cut(lines: IO[bytes], head: bytes, limit: int) -> bytes | None:
+    """Read an endless line to its end, and give an error in answer to its request."""
+    while (rest := lines.readline(limit)) and not rest.endswith(b"\n"):
+        pass
+    named = _ID.search(head[:_HEAD_BYTES])
+    return None if named is None else _error(json.loads(named[1]))
 
 
 def _error(request: object) -> bytes:

@@ -135,7 +135,12 @@ class McpCall:
 
     async def _opened(self, way: Way) -> tuple[McpSession, Mapping[str, str]]:
         session = await self.server.opened(way)
-        return session, await session.fingerprints()
+        try:
+            return session, await session.fingerprints()
+        except Exception:
+            # A server that does not even say what it has hangs: the next call gets a new one.
+            await session.close()
+            raise
 
     def _classed(self, error: MCPError) -> FleetError:
         text = f"{self.tool}: {one_line(error.message, _REASON_CHARACTERS)}"

@@ -108,7 +108,7 @@ class McpSession:
 
     async def close(self) -> None:
         """End the session, and a server that was started for it."""
-        self._closing.set()
+        self._end()
         await asyncio.wait({self._owner})
 
     async def _hold(self) -> None:
@@ -141,7 +141,7 @@ class McpSession:
             yield _Watched(reading, self._end), writing
 
     def _end(self) -> None:
-        """The server has gone: nothing more is sent, and the session winds up."""
+        """Nothing more is sent, and the session winds up."""
         self.is_over = True
         self._closing.set()
 

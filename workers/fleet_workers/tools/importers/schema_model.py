@@ -1,6 +1,7 @@
 """Wraps a JSON schema in a pydantic model, so that an imported tool validates as any other."""
 
 import copy
+import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Final
 
@@ -60,7 +61,7 @@ class SchemaArguments(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fit_the_schema(cls, data: Any) -> Any:
-        faults = list(_faults(cls.checked_by, data))
+        faults = list(_faults(cls.checked_by, data)) or list(_unsendable(data))
         if faults:
             raise ValidationError.from_exception_data(cls.__name__, faults)
         return data
@@ -123,6 +124,15 @@ def _without_patterns(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_patterns(each) for each in value]
     return value
+
+
+def _unsendable(data: Any) -> Iterator[InitErrorDetails]:
+    """What Python can hold and JSON cannot: it would break only when it goes out."""
+    for name, value in data.items():
+        try:
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, TypeError, RecursionError):
+            yield _fault((name,), "Input should hold only whole characters and finite numbers", "")
 
 
 def _faults(validator: Validator, value: Any) -> Iterator[InitErrorDetails]:
