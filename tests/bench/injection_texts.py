@@ -4,11 +4,24 @@ import csv
 import json
 import os
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 DATA = Path(os.environ.get("DATA", Path(__file__).parents[3] / "shared/data"))
+_UV = Path(__file__).parents[2] / "deploy/uv.sh"
+_READ = (
+    "import sys, json; from pyarrow import parquet;"
+    "print(json.dumps(parquet.read_table(sys.argv[1]).to_pylist()))"
+)
+_ATTACKS_WORD = re.compile(
+    r"\b(ignor|disregard|forget|overrid|bypass|system|prompt|instruction|rule|restrict|guideline"
+    r"|pretend|inject|hack|jailbreak|reveal|secret|secur|password|exploit|attack|execut|privacy"
+    r"|inappropriat|unethical|illegal|role-?play|imagine|polic)",
+    re.IGNORECASE,
+)
+_LONG = 300
 _HELD_OUT = 5  # every fifth message of each topic is tried, the others are learned
 
 
@@ -31,6 +44,15 @@ def training_prompts() -> list[Prompt]:
 def validation_prompts() -> list[Prompt]:
     """Both sets' validation parts: nothing is tuned on them."""
     return [*_slabs("validation"), *_core("validation")]
+
+
+def hard_harmless() -> list[str]:
+    """Harmless validation prompts that use the words of attacks, or that are as long as those."""
+    return [
+        each.text
+        for each in validation_prompts()
+        if not each.injection and (_ATTACKS_WORD.search(each.text) or len(each.text) > _LONG)
+    ]
 
 
 def customer_messages() -> list[str]:
@@ -73,12 +95,29 @@ def _slabs(part: str) -> list[Prompt]:
 
 
 def _core(part: str) -> list[Prompt]:
-    from pyarrow import parquet  # noqa: PLC0415 - only where this file is read
-
-    table = parquet.read_table(DATA / f"injection/core-{part}.parquet")
+    """Read by a library of its own, beside the project, whose lock it never enters."""
+    file = DATA / f"injection/core-{part}.parquet"
+    if not file.exists():
+        raise FileNotFoundError(file)
+    words = (
+        "run",
+        "--quiet",
+        "--no-project",
+        "--with",
+        "pyarrow",
+        "python",
+        "-c",
+        _READ,
+        str(file),
+    )
+    done = subprocess.run((_UV, *words), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(
+            f"{file.name} needs pyarrow, which could not be had here: {done.stderr.strip()[-300:]}"
+        )
     return [
         Prompt(text=row["text"], injection=bool(row["label"]), group=str(row["group_id"]))
-        for row in table.to_pylist()
+        for row in json.loads(done.stdout)
     ]
 
 

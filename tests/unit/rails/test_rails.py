@@ -28,12 +28,17 @@ def test_signs_of_manipulation_are_named(text: str) -> None:
     [
         "I was charged twice for March, please refund one of them.",
         "How do I act as an owner of two workspaces?",
-        "The rules of my mailbox ignore your invoices 😀👨‍👩‍👧",
+        "My mailbox has rules for your invoices 😀👨‍👩‍👧",
         "می‌خواهم صورتحساب را ببینم",
     ],
 )
 def test_ordinary_requests_show_none(text: str) -> None:
     assert inbound_signals(text) == []
+
+
+def test_the_words_of_an_attack_alone_match_no_pattern() -> None:
+    signs = inbound_signals("The rules of my mailbox ignore your invoices 😀👨‍👩‍👧")
+    assert [each for each in signs if "injected instruction" not in each] == []
 
 
 def test_amounts_and_ids_must_stand_in_something_the_agent_saw() -> None:

@@ -4,6 +4,9 @@ import re
 import unicodedata
 from typing import Final
 
+from fleet_workers.rails.injection import SUSPICIOUS_FROM, injection_score
+from fleet_workers.rails.normalise import normalise
+
 _SIGNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     (
         "asks to set instructions aside",
@@ -35,15 +38,28 @@ _SIGNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
             re.MULTILINE | re.IGNORECASE,
         ),
     ),
+    (
+        "hides text in markup",
+        re.compile(
+            # Outlook's conditions and the rules of styles are ordinary; sentences are not.
+            r"<!--(?!\s*\[if)(?=[^<>{}]*?[^\W\d_]+\s+[^\W\d_]+\s+[^\W\d_]+)"
+            r"|\bstyle\s*=\s*[\"'][^\"'>]{0,200}"
+            r"(display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d])"
+            r"|opacity\s*:\s*0(?![.\d]))"
+            r"|<[a-z][^<>]{0,200}\shidden(?=[\s>=])|^\[(//|comment)\]:\s*[#<]",
+            re.MULTILINE | re.IGNORECASE,
+        ),
+    ),
 )
-_HIDDEN: Final = {"Cf", "Co"}
-_JOINERS: Final = {"\u200c", "\u200d", "\ufe0f"}  # ordinary in several scripts and in emoji
 
 
 def inbound_signals(text: str) -> list[str]:
     """The signs found, each in plain words; empty for an ordinary request."""
-    plain = unicodedata.normalize("NFKC", text)
+    normalised = normalise(text)
+    plain = unicodedata.normalize("NFKC", normalised.text)
     found = [meaning for meaning, pattern in _SIGNS if pattern.search(plain)]
-    if any(unicodedata.category(c) in _HIDDEN and c not in _JOINERS for c in text):
-        found.append("contains hidden characters")
+    found += [f"contains {hidden}" for hidden in normalised.hidden]
+    score = injection_score(text)
+    if score >= SUSPICIOUS_FROM:
+        found.append(f"reads like an injected instruction (score {score:.2f})")
     return found

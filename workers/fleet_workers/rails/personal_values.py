@@ -9,7 +9,11 @@ from functools import partial
 from typing import Final
 
 from fleet_workers.rails import check_digits
+from fleet_workers.rails.national_numbers import find_national_numbers
 from fleet_workers.rails.phone_numbers import REGIONS, find_phone_numbers, is_called_otherwise
+from fleet_workers.rails.value_bounds import END, START, before, plain
+
+_Find = Callable[[str], Iterable[tuple[int, int]]]
 
 
 class Kind(StrEnum):
@@ -42,7 +46,8 @@ def find_personal_values(text: str, *, regions: Iterable[str] = REGIONS) -> list
     text = _ESCAPE.sub("  ", text)
     found: list[Found] = []
     taken = bytearray(len(text))
-    for kind, find in (*_FINDERS, (Kind.PHONE, partial(find_phone_numbers, regions=regions))):
+    phones: _Find = partial(find_phone_numbers, regions=regions)
+    for kind, find in (*_FINDERS, (Kind.PHONE, phones)):
         for start, end in find(text):
             if not any(taken[start:end]):
                 taken[start:end] = b"x" * (end - start)
@@ -60,7 +65,7 @@ def _ibans(text: str) -> Iterator[tuple[int, int]]:
     for match in _IBAN.finditer(text):
         length = _IBAN_LENGTHS.get(match[1].upper())
         end = _end_of(text, match.start(), length) if length else None
-        if end and check_digits.passes_iban(_plain(text[match.start() : end])):
+        if end and check_digits.passes_iban(plain(text[match.start() : end])):
             yield match.start(), end
 
 
@@ -81,11 +86,11 @@ def _end_of(text: str, start: int, length: int) -> int | None:
 def _cards(text: str) -> Iterator[tuple[int, int]]:
     for match in _CARD.finditer(text):
         for start, end in _runs(match):
-            number = _plain(text[start:end])
+            number = plain(text[start:end])
             brand = _BRANDS.fullmatch(number) is not None
             if brand and check_digits.passes_luhn(number):
                 bare = text[start:end].isdigit()
-                if not (bare and is_called_otherwise(_before(text, start))):
+                if not (bare and is_called_otherwise(before(text, start))):
                     yield start, end
                     break
 
@@ -104,25 +109,15 @@ def _runs(match: re.Match[str]) -> Iterator[tuple[int, int]]:
 
 def _social_security(text: str) -> Iterator[tuple[int, int]]:
     for match in _SSN.finditer(text):
-        if not is_called_otherwise(_before(text, match.start())):
+        if not is_called_otherwise(before(text, match.start())):
             yield match.span()
     for match in _SSN_NAMED.finditer(text):
         yield match.span(1)
 
 
-def _national_ids(text: str) -> Iterator[tuple[int, int]]:
-    for form in _NATIONAL:
-        for match in form.pattern.finditer(text):
-            before = _before(text, match.start())
-            named = form.named is None or form.named.search(before)
-            other = not form.sure and is_called_otherwise(before)
-            if named and not other and form.check(_plain(match.group())):
-                yield match.span()
-
-
 def _ip_addresses(text: str) -> Iterator[tuple[int, int]]:
     for match in _IP.finditer(text):
-        if _is_ip(match.group()) and not _VERSION.search(_before(text, match.start())):
+        if _is_ip(match.group()) and not _VERSION.search(before(text, match.start())):
             yield match.span()
 
 
@@ -138,43 +133,7 @@ def _named(pattern: re.Pattern[str]) -> Callable[[str], Iterator[tuple[int, int]
     return lambda text: (match.span(1) for match in pattern.finditer(text))
 
 
-def _before(text: str, start: int) -> str:
-    return text[max(0, start - _WINDOW) : start]
-
-
-def _plain(text: str) -> str:
-    return "".join(each for each in text if each.isalnum()).upper()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _National:
-    """A country's number. One whose form alone says little must be `named` before it.
-
-    One that is not `sure` is none where the word before calls it an order or the like.
-    """
-
-    pattern: re.Pattern[str]
-    check: Callable[[str], bool]
-    named: re.Pattern[str] | None = None
-    sure: bool = True
-
-
-def _form(
-    pattern: str, check: Callable[[str], bool], named: str | None = None, *, sure: bool = True
-) -> _National:
-    return _National(
-        pattern=re.compile(rf"{_START}{_NO_CODE}(?:{pattern}){_END}", re.IGNORECASE),
-        check=check,
-        named=re.compile(rf"(?<![a-z])(?:{named})(?![a-z])", re.IGNORECASE) if named else None,
-        sure=sure,
-    )
-
-
-_WINDOW: Final = 40
 _ESCAPE: Final = re.compile(r"\\[nrtbf]")  # JSON's line ends are no part of the word after them
-_START: Final = r"(?<!\w)(?<!\d[.,+-])"
-_NO_CODE: Final = r"(?<!\+\d[ -])(?<!\+\d\d[ -])(?<!\+\d{3}[ -])"
-_END: Final = r"(?![\w]|[.,-]\d)"
 _ANYTHING: Final = re.compile(r"\d|@|\bat\b", re.IGNORECASE)
 _EMAIL: Final = re.compile(
     r"(?<!\w)\w(?:[\w.%+'-]{0,62}\w|[-_+])?@"
@@ -211,7 +170,7 @@ _IBAN_LENGTHS: Final = {
     for length, countries in _IBAN_COUNTRIES.items()
     for country in countries.split()
 }
-_CARD: Final = re.compile(_START + r"\d(?:[ .\u00a0\u2010-\u2015-]?\d){11,30}(?![^\W_])")
+_CARD: Final = re.compile(START + r"\d(?:[ .\u00a0\u2010-\u2015-]?\d){11,30}(?![^\W_])")
 _BRANDS: Final = re.compile(
     r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}"
     r"|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}|(?:6011|64[4-9]\d|65\d\d)\d{12,15}"
@@ -219,43 +178,12 @@ _BRANDS: Final = re.compile(
     r"|(?:50|5[6-8]|6[37])\d{14,17}"
 )
 _SSN: Final = re.compile(
-    _START + r"(?!000|666|9)\d{3}([-. \u2010-\u2015])(?!00)\d\d\1(?!0000)\d{4}" + _END
+    START + r"(?!000|666|9)\d{3}([-. \u2010-\u2015])(?!00)\d\d\1(?!0000)\d{4}" + END
 )
 _SSN_NAMED: Final = re.compile(
     r"(?:\bssn|social security|\bitin|taxpayer id\w*)[^\d\n]{0,30}?"
-    r"(\d{3}[-. \u2010-\u2015]?\d\d[-. \u2010-\u2015]?\d{4})" + _END,
+    r"(\d{3}[-. \u2010-\u2015]?\d\d[-. \u2010-\u2015]?\d{4})" + END,
     re.IGNORECASE,
-)
-_NATIONAL: Final = (
-    _form(r"\d{9}", check_digits.passes_luhn, r"sin|social insurance"),
-    _form(r"[2-9]\d{11}", check_digits.passes_verhoeff, r"aadhaar|aadhar|uidai"),
-    _form(r"\d{11}", check_digits.passes_brazilian, r"cpf"),
-    _form(r"\d{4}[.]?\d{2}[.]?\d{3}|\d{9}", check_digits.passes_dutch, r"bsn|burgerservicenummer"),
-    _form(r"\d{11}", check_digits.passes_polish, r"pesel"),
-    _form(
-        r"\d\d ?\d{3} ?\d{3} ?\d{3}",
-        check_digits.passes_german,
-        r"steuer-?id\w*|steuer\w*nummer|idnr|tax id\w*",
-    ),
-    _form(r"\d{8}[ -]?[A-Z]", check_digits.passes_spanish),
-    _form(r"[XYZ][ -]?\d{7}[ -]?[A-Z]", check_digits.passes_spanish),
-    _form(r"[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z]", check_digits.passes_italian),
-    _form(
-        r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D]", lambda _: True, sure=False
-    ),  # the British number has no check digit
-    _form(r"\d{3}\.\d{3}\.\d{3}-\d\d", check_digits.passes_brazilian),
-    _form(
-        r"[12] ?\d\d ?(?:0[1-9]|1[0-2]) ?\d\d ?\d{3} ?\d{3} ?\d\d",
-        check_digits.passes_french,
-        sure=False,
-    ),
-    _form(
-        r"(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d[-+A]\d{3}[0-9A-Y]",
-        check_digits.passes_finnish,
-    ),
-    _form(r"\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[-+]\d{4}", check_digits.passes_luhn),
-    _form(r"[2-9]\d{3}([ -])\d{4}\1\d{4}", check_digits.passes_verhoeff),
-    _form(r"[1-9]\d\d([ -])\d{3}\1\d{3}", check_digits.passes_luhn),
 )
 _IP: Final = re.compile(
     r"(?<!\w)(?<!\d\.)"
@@ -285,7 +213,7 @@ _PASSPORT: Final = re.compile(
     r"[\s\"':=#.(\[-]{0,6}(?:is\s|number\s|no\.?\s|:\s?)*[\"'(\[]?((?=(?:[A-Z]*\d){3})[A-Z0-9]{6,10})(?!\w)",
     re.IGNORECASE,
 )
-_FINDERS: Final[tuple[tuple[Kind, Callable[[str], Iterable[tuple[int, int]]]], ...]] = (
+_FINDERS: Final[tuple[tuple[Kind, _Find], ...]] = (
     (Kind.EMAIL, _emails),
     (Kind.IBAN, _ibans),
     (Kind.BIRTH_DATE, _named(_BIRTH_DATE)),
@@ -293,5 +221,5 @@ _FINDERS: Final[tuple[tuple[Kind, Callable[[str], Iterable[tuple[int, int]]]], .
     (Kind.IP_ADDRESS, _ip_addresses),
     (Kind.CARD_NUMBER, _cards),
     (Kind.SSN, _social_security),
-    (Kind.NATIONAL_ID, _national_ids),
+    (Kind.NATIONAL_ID, find_national_numbers),
 )
