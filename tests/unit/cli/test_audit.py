@@ -123,6 +123,12 @@ def test_filters(engine: Engine, options: list[str], who: list[str]) -> None:
 
 def test_show_has_what_is_not_sealed_yet(engine: Engine) -> None:
     with engine.begin() as connection:
-        audit.add(connection, Entry(kind=AuditKind.KEY, who="dan", what="key added"))
+        detail = {"role": "[/bold]admin", "text_sha256": "0" * 64}
+        audit.add(connection, Entry(kind=AuditKind.KEY, who="dan", what="key", detail=detail))
+    exported = run("export")
+    assert exported.stderr == "1 entries wait to be sealed and are left out.\n"
+    assert len(exported.stdout.splitlines()) == 3
     shown = run("show", "--limit", "2").stdout
     assert ["bob" in shown, "dan" in shown, "ann" in shown] == [True, True, False]
+    assert "role [/bold]admin" in shown
+    assert "sha256" not in shown

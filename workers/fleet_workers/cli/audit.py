@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Connection
 
@@ -61,7 +62,7 @@ def export_trail(
     until: Until = None,
 ) -> None:
     """Write sealed entries as JSON lines. A full export can be checked without the store."""
-    from fleet_workers.store.audit_reading import export_lines
+    from fleet_workers.store.audit_reading import count_unsealed, export_lines
 
     wanted = _chosen(task=task, tenant=tenant, kind=kind, since=since, until=until)
     with _snapshot() as connection:
@@ -71,6 +72,9 @@ def export_trail(
         else:
             with output.open("w", encoding="utf-8", newline="\n") as file:
                 file.writelines(f"{line}\n" for line in lines)
+        unsealed = count_unsealed(connection, wanted)
+    if unsealed:
+        typer.echo(f"{unsealed} entries wait to be sealed and are left out.", err=True)
 
 
 @commands.command("show")
@@ -95,9 +99,9 @@ def show_trail(
         table.add_row(
             "-" if each.position is None else str(each.position),
             each.at,
-            each.who,
-            f"{each.kind}: {each.what}",
-            _why(each),
+            escape(each.who),
+            escape(f"{each.kind}: {each.what}"),
+            escape(_why(each)),
             each.tenant or "",
             "" if each.task_id is None else str(each.task_id),
         )
@@ -105,7 +109,13 @@ def show_trail(
 
 
 def _why(entry: "ShownEntry") -> str:
-    return ": ".join(word for word in (entry.why, entry.reason or "") if word)
+    """The reason; where none is known, what the entry refers to."""
+    reason = ": ".join(word for word in (entry.why, entry.reason or "") if word)
+    return reason or ", ".join(
+        f"{name} {value}"
+        for name, value in sorted(entry.detail.items())
+        if not name.endswith("_sha256")
+    )
 
 
 def _chosen(

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Row,
     Table,
     cast,
+    func,
     null,
     select,
     tuple_,
@@ -73,6 +74,12 @@ def export_lines(connection: Connection, wanted: AuditFilter) -> Iterator[str]:
     for row in rows:
         sealed = bytes(row.hash).hex()
         yield f'{{"entry":{entry_text(row)},"hash":"{sealed}","position":{row.position}}}'
+
+
+def count_unsealed(connection: Connection, wanted: AuditFilter) -> int:
+    """Number of entries that fit and are in no export yet."""
+    query = select(func.count()).select_from(audit_inbox).where(*_conditions(audit_inbox, wanted))
+    return connection.execute(query).scalar_one()
 
 
 def newest(connection: Connection, wanted: AuditFilter, *, limit: int) -> list[ShownEntry]:

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict
 from fleet_contracts.errors import UnknownTask
 from fleet_contracts.outcome import TaskView
 from fleet_contracts.states import TaskState
-from fleet_workers.store import reviews, tasks, views
+from fleet_workers.store import audit, reviews, tasks, views
 from fleet_workers.store.accounts import KeyHolder
+from fleet_workers.store.audit import AuditKind, Entry
 from fleet_workers.store.journal import Step, StepKind, StepState, read_steps
 from fleet_workers.web.access import Submitter, TaskReader
 from fleet_workers.web.errors import NotOpen
@@ -110,6 +111,7 @@ def cancel_task(resources: Resources, holder: Submitter, task_id: UUID) -> TaskV
     before = find_task(resources, holder, task_id)
     with resources.transaction() as connection:
         if tasks.cancel(connection, task_id, tenant=before.tenant):
+            audit.add(connection, _cancelled(before, by=holder.label))
             reviews.close(connection, [task_id], why="cancelled")
     after = find_task(resources, holder, task_id)
     if after.state is not TaskState.CANCELLED:
@@ -117,6 +119,17 @@ def cancel_task(resources: Resources, holder: Submitter, task_id: UUID) -> TaskV
             f"The task is {after.state}: only a task that has not ended can be cancelled."
         )
     return after
+
+
+def _cancelled(task: TaskView, *, by: str) -> Entry:
+    return Entry(
+        kind=AuditKind.DECISION,
+        who=by,
+        what="task cancelled",
+        tenant=task.tenant,
+        task_id=task.id,
+        detail={"state": task.state},
+    )
 
 
 def find_task(resources: WebResources, holder: KeyHolder, task_id: UUID) -> TaskView:

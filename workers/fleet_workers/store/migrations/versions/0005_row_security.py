@@ -20,6 +20,7 @@ EXCEPTION WHEN duplicate_object OR unique_violation THEN
     NULL; -- the upgrade of another database made it at the same moment
 END $$
 """
+_STANDS = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'fleet_tenant')"
 _OWN = "tenant = current_setting('fleet.tenant', true)"
 _FOR_ALL = "tenant = '*'"
 _OWN_NAME = "name = current_setting('fleet.tenant', true)"
@@ -82,10 +83,12 @@ def _make_role(connection: Connection) -> None:
                 connection.execute(text("GRANT fleet_tenant TO CURRENT_USER"))
     except DBAPIError as error:
         user = connection.execute(text("SELECT quote_ident(CURRENT_USER)")).scalar_one()
+        stands = connection.execute(text(_STANDS)).scalar_one()
+        make = "" if stands else "CREATE ROLE fleet_tenant NOLOGIN; "
         raise ConfigurationError(
-            "The store's user may not make the role fleet_tenant, in which the requests of tenants "
-            f"run ({error.orig}). Let a superuser run: CREATE ROLE fleet_tenant NOLOGIN; "
-            f"GRANT fleet_tenant TO {user}; and then `fleetctl db upgrade` again."
+            "Requests of tenants run in the role fleet_tenant, and the store's user may not make "
+            f"it or become it. Let a superuser run: {make}GRANT fleet_tenant TO {user}; "
+            "and then `fleetctl db upgrade` again."
         ) from error
 
 
