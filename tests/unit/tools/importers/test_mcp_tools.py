@@ -1,6 +1,7 @@
 """Tools of a real MCP server: started here, or reached over HTTP."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,8 @@ from fleet_contracts.errors import (
 from fleet_workers.agents.release import load_release
 from fleet_workers.testing import agent_tool, call_tool
 from fleet_workers.tools import Tool
+from fleet_workers.tools.importers import mcp_session
+from support.crm_service import crm_service
 
 STDIO = """
 [imports.orders]
@@ -31,6 +34,14 @@ effect = "read"
 bind = { customer = "customer" }
 """
 BAD_READ = STDIO + '[promises.behave]\neffect = "read"\ntimeout_seconds = 0.4\n'
+
+
+def _await_end(pid: int) -> None:
+    """A killed process is there until its parent, or the system, has seen its end."""
+    ends_at = time.monotonic() + 5
+    while psutil.pid_exists(pid):
+        assert time.monotonic() < ends_at, f"{pid} lives on"
+        time.sleep(0.05)
 
 
 def _imported(shop: Any, sections: str, name: str, **variables: str) -> Tool:
@@ -229,6 +240,37 @@ def test_a_huge_answer_over_http_is_refused(shop: Any, serve_http: Any) -> None:
         assert call_tool(tool, environment=shop.variables, how="well") == {"result": "well"}
 
 
+def test_what_is_no_mcp_server_is_told_and_gets_the_secret_in_its_header(shop: Any) -> None:
+    with crm_service() as service:
+        crm_url = {"SHOP_URL": service.url, "SHOP_TOKEN": "s3cret"}
+        shop.write(
+            HTTP.replace("include", 'authorization_variable = "SHOP_TOKEN"\ninclude'), **crm_url
+        )
+        with pytest.raises(Unavailable, match=r"\[imports.orders\]: the MCP server: "):
+            shop.fetch()
+        assert {each.headers["authorization"] for each in service.seen} == {"Bearer s3cret"}
+
+
+def test_a_command_that_there_is_not_is_told(shop: Any) -> None:
+    shop.write(STDIO.replace('"python"', '"no-such-program"'))
+    with pytest.raises(Unavailable, match=r"\[imports.orders\]: the MCP server: "):
+        shop.fetch()
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_for_good_is_replaced(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = _imported(shop, BAD_READ.replace("0.4", "20"), "behave")
+    monkeypatch.setattr(mcp_session, "CONNECT_SECONDS", 5.0)
+    monkeypatch.setattr(mcp_session, "_LIST_AGE_SECONDS", 0.0)
+    stuck = int(call_tool(tool, environment=shop.variables, how="pid")["result"])
+    os.kill(stuck, signal.SIGSTOP)
+    # The first attempt notices, the in-process retry has a new one.
+    assert int(call_tool(tool, environment=shop.variables, how="pid")["result"]) != stuck
+    _await_end(stuck)
+
+
 def test_the_fence_stops_a_call_before_it_goes_out(shop: Any) -> None:
     tool = _imported(shop, STDIO, "cancel_order")
 
@@ -260,10 +302,5 @@ def test_no_server_outlives_a_worker_that_is_killed(shop: Any) -> None:
     worker.kill()
     worker.wait()
     worker.stdout.close()
-    ends_at = time.monotonic() + 5
-    while time.monotonic() < ends_at and (
-        psutil.pid_exists(server) or psutil.pid_exists(leash.pid)
-    ):
-        time.sleep(0.05)
-    assert not psutil.pid_exists(server)
-    assert not psutil.pid_exists(leash.pid)
+    _await_end(server)
+    _await_end(leash.pid)

@@ -18,6 +18,7 @@ from typing import IO
 TOO_LARGE = -32092
 """The code of the error that stands for an answer over the limit. It was answered all the same."""
 
+_NOT_STARTED = 127
 _POLL_SECONDS = 0.25
 _HEAD_BYTES = 4096
 _ID = re.compile(rb'"id"\s*:\s*(\d+|"[^"\\]*")')
@@ -28,11 +29,15 @@ def main(variables: str, limit: str, *command: str) -> int:
     worker = os.getppid()
     kept = {*variables.split(","), "PATH"}
     # The server is in a session of the leash's own, so that the whole group can be killed.
-    server = subprocess.Popen(  # noqa: S603 the agent's author wrote it into agent.toml
-        command,
-        stdout=subprocess.PIPE,
-        env={name: value for name, value in os.environ.items() if name in kept},
-    )
+    try:
+        server = subprocess.Popen(  # noqa: S603 the agent's author wrote it into agent.toml
+            command,
+            stdout=subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if name in kept},
+        )
+    except OSError as error:
+        sys.stderr.write(f"MCP server {command[0]} cannot be started: {error}\n")
+        return _NOT_STARTED
     passing = Thread(target=_pass_on, args=(server, int(limit)), daemon=True)
     passing.start()
     while True:

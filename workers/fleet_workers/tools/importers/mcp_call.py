@@ -36,7 +36,13 @@ from fleet_workers.tools.importers.leash import TOO_LARGE
 from fleet_workers.tools.importers.lock import LockedTool
 from fleet_workers.tools.importers.mcp_loop import LOOP
 from fleet_workers.tools.importers.mcp_session import McpServer, McpSession, Way
-from fleet_workers.tools.importers.mcp_transport import NOT_SENT, REFUSED, over_http, over_stdio
+from fleet_workers.tools.importers.mcp_transport import (
+    NOT_SENT,
+    REFUSED,
+    SESSION_GONE,
+    over_http,
+    over_stdio,
+)
 from fleet_workers.tools.importers.schema_model import ABSENT
 from fleet_workers.tools.importers.settings import ImportSection
 
@@ -45,9 +51,10 @@ log = structlog.get_logger()
 KEY_META: Final = "agent-fleet/idempotency-key"
 """Where our key stands in a call's `_meta`."""
 _REASON_CHARACTERS: Final = 500
-_NOT_DONE: Final = frozenset({INVALID_PARAMS, METHOD_NOT_FOUND, INVALID_REQUEST, REFUSED})
+_NOT_DONE: Final = frozenset(
+    {INVALID_PARAMS, METHOD_NOT_FOUND, INVALID_REQUEST, REFUSED, SESSION_GONE}
+)
 """Errors of a server that has looked at the call and turned it away."""
-_SESSION_GONE: Final = "Session terminated"  # what the SDK says where a server forgot the session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +109,7 @@ class McpCall:
                 )
             except MCPError as error:
                 # A server that was started anew turns away calls of sessions that it never knew.
-                if error.message != _SESSION_GONE or is_last:
+                if error.code != SESSION_GONE or is_last:
                     raise
                 LOOP.run(session.close())
         raise AssertionError("the last attempt returns or raises")
@@ -148,7 +155,8 @@ class McpCall:
             return Unavailable(text)
         if error.code in _NOT_DONE or (error.code == TOO_LARGE and not self.is_write):
             return PermanentError(text)
-        if not self.may_repeat:
+        # What answered too much once will again.
+        if not self.may_repeat or error.code == TOO_LARGE:
             return InDoubt(f"{text} It may have been done.")
         return TimedOut(text) if error.code == REQUEST_TIMEOUT else Unavailable(text)
 

@@ -21,9 +21,15 @@ LOST: Final = -32091
 REFUSED: Final = -32093
 """The code of the error for a request that was turned away before it reached the server's code."""
 
+SESSION_GONE: Final = -32094
+"""The code of the error for a request of a session that the server does not know any more."""
+
 MOST_BYTES: Final = 4_000_000  # of one answer, as for other tools over HTTP
-_NOBODY: Final = frozenset({401, 403, 407})
+_SESSION_HEADER: Final = "mcp-session-id"
+_UNKNOWN: Final = frozenset({400, 404})  # 404 by the specification, 400 by widespread habit
 _OVERLOADED: Final = frozenset({429, 502, 503, 504})
+_NOBODY: Final = frozenset({401, 403})
+_CLIENT_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
 _LEASH: Final = str(Path(__file__).with_name("leash.py"))
 
@@ -85,14 +91,14 @@ class SteadyTransport(httpx2.AsyncBaseTransport):
         kind = response.headers.get("content-type", "")
         if kind.startswith("text/event-stream") and response.is_success:
             return response
-        return await _settled(response)
+        return await _settled(request, response)
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._inner.aclose()
 
 
-async def _settled(response: httpx2.Response) -> httpx2.Response:
+async def _settled(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
     content = bytearray()
     try:
         async for part in response.aiter_bytes():
@@ -103,18 +109,28 @@ async def _settled(response: httpx2.Response) -> httpx2.Response:
         return _error(LOST, f"the answer broke off: {error or type(error).__name__}")
     finally:
         await response.aclose()
-    if response.status_code in _NOBODY:
-        return _error(REFUSED, f"the server answered {response.status_code}: check the credentials")
-    if response.status_code in _OVERLOADED:
-        return _error(LOST, f"the server answered {response.status_code}")
-    if response.status_code >= _SERVER_ERROR and not _is_json(response):
-        return _error(LOST, f"the server answered {response.status_code}")
+    refusal = _refusal(response, has_session=_SESSION_HEADER in request.headers)
+    if refusal is not None:
+        return _error(*refusal)
     headers = [
         (name, value)
         for name, value in response.headers.items()
         if name not in {"content-encoding", "content-length", "transfer-encoding"}
     ]
     return httpx2.Response(response.status_code, headers=headers, content=bytes(content))
+
+
+def _refusal(response: httpx2.Response, *, has_session: bool) -> tuple[int, str] | None:
+    """What a status means that is no answer of the server's code; None where it is one."""
+    status = response.status_code
+    text = f"the server answered {status}"
+    if status in _UNKNOWN and has_session:
+        return SESSION_GONE, "the server does not know the session"
+    if status in _OVERLOADED or (status >= _SERVER_ERROR and not _is_json(response)):
+        return LOST, text
+    if status in _NOBODY:
+        return REFUSED, f"{text}: check the credentials"
+    return (REFUSED, text) if status >= _CLIENT_ERROR and not _is_json(response) else None
 
 
 def _is_json(response: httpx2.Response) -> bool:
