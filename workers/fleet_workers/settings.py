@@ -49,6 +49,11 @@ class Settings(BaseSettings):
     model_timeout: Duration = timedelta(seconds=60)
     """Wait for one model call. Longer answers than this are rarely read."""
 
+    prices: Path | None = None
+    """A file with what models cost; a model that it lacks has no known price."""
+    model_max_output_tokens: Annotated[int, Field(ge=1)] = 4096
+    """What is reserved for an answer where costs are limited; what it really cost is settled."""
+
     slots: Annotated[int, Field(ge=1, le=1000)] = 100
     """Tasks that one worker process works on at once; beyond 100 threads throughput falls."""
     store_connections: Annotated[int, Field(ge=1, le=100)] = 10

@@ -14,11 +14,14 @@ from sqlalchemy import Engine
 from fleet_contracts.errors import ConfigurationError
 from fleet_workers.agents import AgentCatalogue, load_catalogue
 from fleet_workers.broker.postman import Postman
+from fleet_workers.controller.admission import Everything
 from fleet_workers.controller.execution import Apart, Executor
+from fleet_workers.controller.gatekeeper import Gatekeeper
 from fleet_workers.controller.ports import Ports
 from fleet_workers.controller.settlement import Settlement
 from fleet_workers.memory.session import SessionMemory
 from fleet_workers.models.gateway import Gateway
+from fleet_workers.models.prices import Prices, load_prices
 from fleet_workers.resilience.breakers import Breakers
 from fleet_workers.resilience.guards import Guards
 from fleet_workers.resilience.limits import RateLimits
@@ -99,7 +102,7 @@ def open_worker(
     draining = Event()
     with (
         _open_memory(settings) as memory,
-        _open_ports(settings, memory) as ports,
+        _open_ports(settings, memory, ledger=core.engine) as ports,
         _open_leases(settings, holder) as leases,
     ):
         executor = Executor(
@@ -147,9 +150,13 @@ def _open_memory(settings: Settings) -> Iterator[SessionMemory]:
 
 
 @contextmanager
-def _open_ports(settings: Settings, memory: SessionMemory) -> Iterator[Ports]:
+def _open_ports(
+    settings: Settings, memory: SessionMemory, *, ledger: Engine | None = None
+) -> Iterator[Ports]:
+    """Without a ledger no call is admitted or counted: for runs that change nothing."""
+    prices, models = load_prices(settings.prices), _models(settings)
     with _open_guards(settings) as guards:
-        gateway = _gateway(settings, guards.breakers)
+        gateway = _gateway(settings, models, guards.breakers, prices)
         tools = ToolRuntime(breakers=guards.breakers, environment=os.environ)
         try:
             yield Ports(
@@ -157,6 +164,15 @@ def _open_ports(settings: Settings, memory: SessionMemory) -> Iterator[Ports]:
                 tools=tools,
                 recall=memory.recall,
                 model_timeout_seconds=settings.model_timeout.total_seconds(),
+                admission=Everything()
+                if ledger is None
+                else Gatekeeper(
+                    guards=guards,
+                    engine=ledger,
+                    prices=prices,
+                    models=models,
+                    max_output_tokens=settings.model_max_output_tokens,
+                ),
             )
         finally:
             tools.close()
@@ -201,25 +217,36 @@ def _open_leases(settings: Settings, holder: Holder) -> Iterator[LeaseKeeper]:
         engine.dispose()
 
 
-def _gateway(settings: Settings, breakers: Breakers) -> Gateway:
+def _models(settings: Settings) -> dict[str, str]:
+    """Model names by tier.
+
+    Raises:
+        ConfigurationError: None is set.
+    """
     if settings.model_small is None:
         raise ConfigurationError(
             "FLEET_MODEL_SMALL is not set: name the model that serves the small tier "
             "(FLEET_MODEL_MEDIUM and FLEET_MODEL_LARGE fall back on it)."
         )
+    return {
+        "small": settings.model_small,
+        "medium": settings.model_medium or settings.model_small,
+        "large": settings.model_large or settings.model_medium or settings.model_small,
+    }
+
+
+def _gateway(
+    settings: Settings, models: dict[str, str], breakers: Breakers, prices: Prices
+) -> Gateway:
     if settings.openai_api_key is None:
         raise ConfigurationError(
             "OPENAI_API_KEY is not set: this process needs a key for the model's endpoint "
             "(any word, where the endpoint asks for none)."
         )
-    models = {
-        "small": settings.model_small,
-        "medium": settings.model_medium or settings.model_small,
-        "large": settings.model_large or settings.model_medium or settings.model_small,
-    }
     return Gateway(
         base_url=settings.openai_base_url,
         api_key=settings.openai_api_key.get_secret_value(),
         models=models,
         breakers=breakers,
+        prices=prices,
     )

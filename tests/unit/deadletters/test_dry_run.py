@@ -26,6 +26,7 @@ from fleet_workers.testing.tools import FakeTools, RecordingTools
 from support.graveyard import AGENTS, Graveyard
 
 TRACK = call("track_parcel", order_id="ord_7")
+ASKED = "Where are ord_7 and ord_8? Refund me 40, 45 or 60 dollars."
 REFUND = call("refund_order", order_id="ord_7", amount_usd="40")
 TOLD = {"status": "lost", "price_usd": "40.00"}
 AWAY = fail(Unavailable("overloaded"), times=None)
@@ -37,7 +38,7 @@ def steps_of(*script: Any) -> Sequence[Step]:
     with pytest.raises(TransientError):
         run_agent(
             AGENTS / "parcels",
-            "Where is ord_7?",
+            ASKED,
             model=ScriptedModel([*script, AWAY]),
             tools={"track_parcel": TOLD, "refund_order": {"refunded": True}},
             journal=journal,
@@ -92,7 +93,7 @@ class Rehearsal:
 
 
 def test_a_resumed_run_uses_the_record_and_asks_only_for_the_rest(graveyard: Graveyard) -> None:
-    letter = graveyard.dead(input="Where is ord_7?", steps=steps_of(TRACK, REFUND))
+    letter = graveyard.dead(input=ASKED, steps=steps_of(TRACK, REFUND))
     rehearsal = Rehearsal(graveyard, TRACK, REFUND, answer("Refunded 40.00."))
     found = rehearsal.run(letter)
     assert found.outcome is not None
@@ -104,7 +105,7 @@ def test_a_resumed_run_uses_the_record_and_asks_only_for_the_rest(graveyard: Gra
 
 
 def test_from_the_start_equal_calls_are_answered_from_the_record(graveyard: Graveyard) -> None:
-    letter = graveyard.dead(input="Where is ord_7?", steps=steps_of(TRACK, REFUND))
+    letter = graveyard.dead(input=ASKED, steps=steps_of(TRACK, REFUND))
     same_amount = call("refund_order", order_id="ord_7", amount_usd=40.0)
     rehearsal = Rehearsal(graveyard, TRACK, same_amount, answer("Refunded 40.00."))
     found = rehearsal.run(letter, "from_start")
@@ -115,7 +116,7 @@ def test_from_the_start_equal_calls_are_answered_from_the_record(graveyard: Grav
 
 
 def test_another_write_is_told_and_never_made(graveyard: Graveyard) -> None:
-    letter = graveyard.dead(input="Where is ord_7?", steps=steps_of(TRACK, REFUND))
+    letter = graveyard.dead(input=ASKED, steps=steps_of(TRACK, REFUND))
     other = call("refund_order", order_id="ord_7", amount_usd="45")
     rehearsal = Rehearsal(graveyard, TRACK, other, answer("Refunded."))
     found = rehearsal.run(letter, "from_start")
@@ -130,7 +131,7 @@ def test_another_write_is_told_and_never_made(graveyard: Graveyard) -> None:
 
 
 def test_a_recorded_write_answers_one_call(graveyard: Graveyard) -> None:
-    letter = graveyard.dead(input="Where is ord_7?", steps=steps_of(TRACK, REFUND))
+    letter = graveyard.dead(input=ASKED, steps=steps_of(TRACK, REFUND))
     other_order = call("refund_order", order_id="ord_8", amount_usd="40")
     rehearsal = Rehearsal(graveyard, REFUND, other_order, answer("Both."))
     found = rehearsal.run(letter, "from_start")
@@ -138,7 +139,7 @@ def test_a_recorded_write_answers_one_call(graveyard: Graveyard) -> None:
 
 
 def test_a_read_that_is_not_recorded_is_made(graveyard: Graveyard) -> None:
-    letter = graveyard.dead(input="Where is ord_7?", steps=steps_of())
+    letter = graveyard.dead(input=ASKED, steps=steps_of())
     rehearsal = Rehearsal(graveyard, TRACK, answer("It is lost."))
     found = rehearsal.run(letter, "from_start")
     assert (found.reads_made, rehearsal.made) == (1, ["track_parcel"])
@@ -146,14 +147,14 @@ def test_a_read_that_is_not_recorded_is_made(graveyard: Graveyard) -> None:
 
 def test_a_write_in_doubt_would_be_repeated_with_its_key(graveyard: Graveyard) -> None:
     begun = interrupted("refund_order", {"order_id": "ord_7", "amount_usd": "40"})
-    letter = graveyard.dead(input="Refund ord_7", steps=begun)
+    letter = graveyard.dead(input=ASKED, steps=begun)
     refund = call("refund_order", order_id="ord_7", amount_usd="40")
     found = Rehearsal(graveyard, refund, answer("Done.")).run(letter)
     assert [(each.tool, each.repeats) for each in found.would_do] == [("refund_order", True)]
 
 
 def test_a_call_that_needs_approval_would_go_to_a_person(graveyard: Graveyard) -> None:
-    letter = graveyard.dead(input="Where is ord_7?", steps=steps_of(TRACK))
+    letter = graveyard.dead(input=ASKED, steps=steps_of(TRACK))
     dear = call("refund_order", order_id="ord_7", amount_usd="60")
     found = Rehearsal(graveyard, TRACK, dear).run(letter)
     assert found.outcome is not None
@@ -162,7 +163,7 @@ def test_a_call_that_needs_approval_would_go_to_a_person(graveyard: Graveyard) -
 
 
 def test_an_endpoint_that_is_still_away_is_a_fault_that_may_pass(graveyard: Graveyard) -> None:
-    letter = graveyard.dead(input="Where is ord_7?", steps=steps_of(TRACK))
+    letter = graveyard.dead(input=ASKED, steps=steps_of(TRACK))
     found = Rehearsal(graveyard, TRACK, AWAY).run(letter)
     assert found.outcome is None
     assert found.fault is not None
@@ -170,7 +171,7 @@ def test_an_endpoint_that_is_still_away_is_a_fault_that_may_pass(graveyard: Grav
 
 
 def test_nothing_in_the_store_changes(graveyard: Graveyard) -> None:
-    letter = graveyard.dead(input="Where is ord_7?", steps=steps_of(TRACK, REFUND))
+    letter = graveyard.dead(input=ASKED, steps=steps_of(TRACK, REFUND))
     before, steps = graveyard.task(letter.task_id), graveyard.count("steps")
     for mode in ("resume", "from_start"):
         Rehearsal(graveyard, TRACK, REFUND, answer("Refunded.")).run(letter, mode)
@@ -211,7 +212,7 @@ def newer(tmp_path: Path) -> Path:
 
 
 def test_another_prompt_is_tried(graveyard: Graveyard, newer: Path) -> None:
-    letter = graveyard.dead(input="Where is ord_7?", steps=steps_of(TRACK))
+    letter = graveyard.dead(input=ASKED, steps=steps_of(TRACK))
     trial = Trial(folder=newer, prompt="v2")
     rehearsal = Rehearsal(graveyard, TRACK, answer("It is lost."), trial=trial)
     found = rehearsal.run(letter, "from_start")

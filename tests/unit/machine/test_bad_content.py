@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import pytest
@@ -12,7 +12,7 @@ from fleet_contracts.states import TaskState
 from fleet_workers.review.decisions import Ruling, decide
 from fleet_workers.testing import Reply, ScriptedModel, answer, call, say
 from fleet_workers.testing.replies import Says
-from fleet_workers.tools import Tool, ToolContext, tool
+from fleet_workers.tools import CONTENT, Tool, ToolContext, tool
 from unit.machine.ground import Message, World
 
 NASTY = {"NUL": "a\x00b", "lone surrogate": "a\ud800b", "pair": "\ud83d\ude00"}
@@ -34,19 +34,19 @@ class Office:
             return self.says
 
         @tool(effect="write", repeat="none", trusted=True)
-        def tell(context: ToolContext, text: str) -> Any:
+        def tell(context: ToolContext, text: Annotated[str, CONTENT]) -> Any:
             """Tell somebody."""
             self.heard.append(text)
             return self.says
 
         @tool(effect="write", repeat="none", stakes="high", trusted=True)
-        def sign(context: ToolContext, text: str | float) -> Any:
+        def sign(context: ToolContext, text: Annotated[str | float, CONTENT]) -> Any:
             """Sign for something."""
             self.heard.append(str(text))
             return self.says
 
         @tool(effect="write", repeat="none", trusted=True)
-        def weigh(context: ToolContext, kilograms: float) -> str:
+        def weigh(context: ToolContext, kilograms: Annotated[float, CONTENT]) -> str:
             """Weigh something."""
             self.heard.append(str(kilograms))
             return "weighed"

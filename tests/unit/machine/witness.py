@@ -21,7 +21,8 @@ BEGIN
     END IF;
     SELECT count(*) FILTER (WHERE state = 'running'),
         count(*) FILTER (WHERE (submitted_at, id) < (NEW.submitted_at, NEW.id)
-            AND (state <> 'in_review' OR outcome ->> 'review_kind' IN ('approval', 'in_doubt')))
+            AND (state <> 'in_review' OR outcome ->> 'review_kind'
+                IN ('approval', 'in_doubt', 'over_budget', 'tool_away')))
     INTO beside, before FROM tasks
     WHERE tenant = NEW.tenant AND session_id = NEW.session_id AND id <> NEW.id
         AND state IN ('queued', 'running', 'retrying', 'in_review');

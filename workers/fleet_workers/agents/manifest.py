@@ -17,6 +17,7 @@ from pydantic import (
 from fleet_contracts.envelope import AgentName
 from fleet_contracts.errors import ConfigurationError
 from fleet_contracts.faults import explain_faults
+from fleet_workers.agents.bounds import Rates, SpendLimits
 from fleet_workers.tools.importers.settings import ImportSection, PromiseSection
 
 MANIFEST_NAME = "agent.toml"
@@ -47,20 +48,6 @@ class ApprovalRule(_Part):
     above: Decimal = Decimal(0)
     people: Annotated[int, Field(ge=1, le=5)] = 1
     valid_hours: Annotated[float, Field(gt=0, le=24 * 30)] = 24
-
-
-class SpendLimits(_Part):
-    """Bounds on money, in US dollars; what is not set is not bounded.
-
-    `moved` bounds what tools pay out, refund or charge; `cost` what models and tools cost.
-    """
-
-    moved_per_action: Annotated[Decimal, Field(ge=0)] | None = None
-    moved_per_task: Annotated[Decimal, Field(ge=0)] | None = None
-    moved_per_customer_day: Annotated[Decimal, Field(ge=0)] | None = None
-    moved_per_tenant_day: Annotated[Decimal, Field(ge=0)] | None = None
-    cost_per_task: Annotated[Decimal, Field(ge=0)] | None = None
-    cost_per_tenant_day: Annotated[Decimal, Field(ge=0)] | None = None
 
 
 class Limits(_Part):
@@ -100,6 +87,8 @@ class Manifest(_Part):
     when_away: dict[str, Literal["wait", "without", "review"]] = Field(default_factory=dict)
     imports: dict[ImportName, ImportSection] = Field(default_factory=dict)
     promises: dict[str, PromiseSection] = Field(default_factory=dict)
+    spend: SpendLimits = SpendLimits()
+    rates: Rates = Rates()
 
     @model_validator(mode="after")
     def _imports_use_named_variables(self) -> "Manifest":
@@ -108,8 +97,6 @@ class Manifest(_Part):
             if hidden:
                 raise ValueError(f"imports.{name} uses {', '.join(hidden)}: add to environment")
         return self
-
-    spend: SpendLimits = SpendLimits()
 
 
 def load_manifest(folder: Path) -> Manifest:

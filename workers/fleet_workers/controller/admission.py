@@ -2,21 +2,39 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Protocol
 
 from fleet_contracts.envelope import TaskEnvelope
 from fleet_workers.agents import AgentRelease
+from fleet_workers.agents.bounds import SpendLimits
+from fleet_workers.models.messages import ChatRequest
 from fleet_workers.tools import Tool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedCall:
-    """A call that has passed the gates. `key` names it for as long as its task lives."""
+    """A call that has passed the gates. `key` names it for as long as its task lives.
+
+    `beyond_limits` where a person has allowed it to pass the limits on money.
+    """
 
     tool: Tool
     arguments: Mapping[str, Any]
     envelope: TaskEnvelope
     release: AgentRelease
+    key: str
+    beyond_limits: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposedQuestion:
+    """A model call that is about to be made for an agent, under a key of its own."""
+
+    request: ChatRequest
+    envelope: TaskEnvelope
+    agent: str
+    limits: SpendLimits
     key: str
 
 
@@ -41,6 +59,18 @@ class Admission(Protocol):
         """Turn what was reserved into what was spent, or give it back."""
         ...
 
+    def admit_question(self, question: ProposedQuestion) -> None:
+        """Let a model call be made; where costs are limited, the most that it can cost is reserved.
+
+        Raises:
+            BudgetError: A limit would be passed, or the model's price is not known.
+        """
+        ...
+
+    def settle_question(self, question: ProposedQuestion, cost_usd: Decimal | None) -> None:
+        """Turn what was reserved into what it cost; None where that is not known."""
+        ...
+
 
 class Everything:
     """Admits every call; for runs that touch nothing outside."""
@@ -49,4 +79,10 @@ class Everything:
         """Let it be made."""
 
     def settle(self, call: ProposedCall, *, happened: bool) -> None:
+        """Nothing was reserved."""
+
+    def admit_question(self, question: ProposedQuestion) -> None:
+        """Let it be asked."""
+
+    def settle_question(self, question: ProposedQuestion, cost_usd: Decimal | None) -> None:
         """Nothing was reserved."""

@@ -35,6 +35,7 @@ def propose(decision: CallTool, release: AgentRelease, envelope: TaskEnvelope) -
         envelope=envelope,
         release=release,
         key=f"{envelope.id}:{decision.plan}:{decision.index}",
+        beyond_limits=decision.beyond_limits,
     )
 
 
@@ -49,10 +50,13 @@ def call_tool(
     """
     try:
         ports.admission.admit(proposed)
-    except PolicyError as error:
-        _refuse(decision, journal, "grant", str(error))
-    except BudgetError as error:
-        return _ask_person(decision, ReviewKind.OVER_BUDGET, str(error))
+    except (PolicyError, BudgetError) as error:
+        if decision.resumes is not None:  # begun when it was still allowed: nobody knows its end
+            journal.finish(decision.resumes, {"in_doubt": str(error)})
+        elif isinstance(error, BudgetError):
+            return _ask_person(decision, ReviewKind.OVER_BUDGET, str(error))
+        else:
+            _refuse(decision, journal, "grant", str(error))
     except (BreakerOpen, ToolDisabled) as error:
         return _go_without(decision, proposed.release, journal, error)
     else:

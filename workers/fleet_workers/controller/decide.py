@@ -104,6 +104,7 @@ def _begin_tool(
             tool=tool,
             arguments=arguments,
             allowed_by=passage.approved_in,
+            beyond_limits=action.is_allowed_beyond_limits,
             gates=gates,
         )
     if verdict.review is None:

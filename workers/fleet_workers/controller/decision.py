@@ -37,7 +37,8 @@ class CallTool:
     """Call a tool that passed every gate. `resumes` is the step that an earlier worker began.
 
     `allowed_by` is the review in which a person allowed this one call; it is used up by it.
-    `gates` are the verdicts that let it pass.
+    `gates` are the verdicts that let it pass; `beyond_limits` is set where a person has allowed
+    it to pass the limits on money.
     """
 
     plan: int
@@ -46,6 +47,7 @@ class CallTool:
     arguments: Mapping[str, Any]
     resumes: int | None = None
     allowed_by: str | None = None
+    beyond_limits: bool = False
     gates: Sequence[Mapping[str, str]] = ()
 
 

@@ -67,8 +67,18 @@ class Action:
     @cached_property
     def key(self) -> dict[str, Any]:
         """What an approval of this action is bound to."""
-        bound = approval_key(self.tool.name, self.plan, self.call, self.arguments)
-        return {**bound, "policy": policy_version(self.situation.release)}
+        return {**self.call_key, "policy": policy_version(self.situation.release)}
+
+    @cached_property
+    def call_key(self) -> dict[str, Any]:
+        """What any other decision about this call is bound to."""
+        return approval_key(self.tool.name, self.plan, self.call, self.arguments)
+
+    @cached_property
+    def is_allowed_beyond_limits(self) -> bool:
+        """Whether a person has allowed this call although a limit was reached."""
+        ruled = ruling_on(self.situation.steps, ReviewKind.OVER_BUDGET, self.call_key)
+        return ruled is not None and ruled.ruling is Ruling.APPROVE
 
     @cached_property
     def trust(self) -> Trust:
@@ -79,7 +89,7 @@ class Action:
 def _budget(action: Action) -> Verdict:
     made = sum(1 for step in action.situation.steps if step.kind is StepKind.TOOL)
     limit = action.situation.release.manifest.limits.tool_calls
-    if made < limit:
+    if made < limit or action.is_allowed_beyond_limits:
         return Verdict(gate="budget", ruling="pass")
     return Verdict(
         gate="budget",
@@ -87,6 +97,17 @@ def _budget(action: Action) -> Verdict:
         reason=f"The agent may make {limit} tool calls a task and wants one more.",
         review=ReviewKind.OVER_BUDGET,
     )
+
+
+def _refusal(action: Action) -> Verdict:
+    """What a person has refused when the limits, or a tool that was away, were before them."""
+    for kind in (ReviewKind.OVER_BUDGET, ReviewKind.TOOL_AWAY):
+        ruled = ruling_on(action.situation.steps, kind, action.call_key)
+        if ruled is not None and ruled.ruling is Ruling.REJECT:
+            return Verdict(
+                gate="person", ruling="refuse", reason=f"A person refused this: {ruled.text}"
+            )
+    return Verdict(gate="person", ruling="pass")
 
 
 def _scope(action: Action) -> Verdict:
@@ -192,6 +213,7 @@ def _decimal(value: object) -> Decimal | None:
 
 
 GATES: tuple[Callable[[Action], Verdict], ...] = (
+    _refusal,
     _budget,
     _scope,
     _customer,

@@ -10,7 +10,7 @@ from typing import Any
 from fleet_workers.controller.situation import Situation
 from fleet_workers.controller.trust import Trust, choices_of, content_values, target_values
 from fleet_workers.rails.asking import asks_for
-from fleet_workers.rails.provenance import Scalar, addresses_in
+from fleet_workers.rails.provenance import Scalar, addresses_in, sentence_pairs, shares_phrase
 from fleet_workers.store.journal import StepKind
 from fleet_workers.tools import Tool
 
@@ -54,7 +54,7 @@ def lock_reasons(
         for value in each
         if not trust.provenance.is_determined(value)
     ]
-    reasons += _of_content(trust, content_values(tool, arguments))
+    reasons += _of_content(trust, tool, content_values(tool, arguments))
     if not reasons and _is_done_before(tool, targets, situation, trust):
         reasons.append(
             f"{tool.name} was done for this request already; the request names no other."
@@ -75,27 +75,17 @@ def _is_asked(trust: Trust, tool: Tool, values: Sequence[Scalar]) -> bool:
 
 def _of_read(trust: Trust, tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
     """A look-up outside may follow a link that was found, but take nothing along with it."""
-    loose = [
-        value
-        for values in target_values(tool, arguments).values()
-        for value in values
-        if not trust.provenance.is_determined(value)
-    ]
-    reasons = [
+    return [
         f"{tool.name} would take {_shown(value)} out of the house, which stands in nothing that "
         "was read."
-        for value in loose
-        if not trust.was_seen(value)
+        for values in target_values(tool, arguments).values()
+        for value in values
+        if not trust.provenance.is_determined(value) and not trust.was_seen(value)
     ]
-    if loose and not reasons and trust.signals:
-        reasons.append(
-            f"{_shown(loose[0])} comes from a text that reads like an instruction: "
-            f"{trust.signals[0]}."
-        )
-    return reasons
 
 
-def _of_content(trust: Trust, texts: Sequence[str]) -> list[str]:
+def _of_content(trust: Trust, tool: Tool, texts: Sequence[str]) -> list[str]:
+    """Text for people may tell what was read, but not carry out what a text that was read asks."""
     loose = [text for text in texts if not trust.provenance.stands_in_request(text)]
     reasons = [
         f"The text holds {_shown(address)}, which the request does not name."
@@ -111,11 +101,19 @@ def _of_content(trust: Trust, texts: Sequence[str]) -> list[str]:
             for value in trust.sensitive
         )
     ]
-    if loose and not reasons and trust.signals:
-        reasons.append(
-            f"Its text may have been dictated by what was read, which {trust.signals[0]}."
-        )
-    return reasons
+    demands = [*trust.suspicious]
+    for read in trust.untrusted:
+        demands += [
+            each
+            for each in sentence_pairs(read)
+            if asks_for([each], tool=tool.name, asked_by=tool.asked_by)
+        ]
+    reasons += [
+        f"The text repeats words that were read where something asks for {tool.name}."
+        for text in loose
+        if any(shares_phrase(text, each) for each in demands)
+    ]
+    return list(dict.fromkeys(reasons))
 
 
 def _is_done_before(

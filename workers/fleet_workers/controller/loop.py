@@ -5,7 +5,11 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope
+from fleet_contracts.errors import BudgetError
+from fleet_contracts.outcome import ReviewKind
 from fleet_workers.agents import AgentCatalogue
+from fleet_workers.agents.bounds import SpendLimits
+from fleet_workers.controller.admission import ProposedQuestion
 from fleet_workers.controller.calls import call_tool, note_refusal, propose
 from fleet_workers.controller.decide import decide
 from fleet_workers.controller.decision import (
@@ -92,7 +96,8 @@ def _carry_out(  # noqa: PLR0917 one line a decision
         case Recall():
             journal.record(StepKind.MEMORY, "session", {"turns": ports.recall(envelope)})
         case AskModel():
-            _ask_model(decision, agent, journal, ports, guard)
+            limits = SpendLimits() if agent == AUTO_AGENT else catalogue.get(agent).manifest.spend
+            return _ask_model(decision, agent, envelope, limits, journal, ports, guard)
         case Refuse():
             note_refusal(decision, journal)
         case Settle():
@@ -103,9 +108,31 @@ def _carry_out(  # noqa: PLR0917 one line a decision
     return None
 
 
-def _ask_model(
-    decision: AskModel, agent: str, journal: Journal, ports: Ports, guard: Guard
-) -> None:
+def _ask_model(  # noqa: PLR0917 as above
+    decision: AskModel,
+    agent: str,
+    envelope: TaskEnvelope,
+    limits: SpendLimits,
+    journal: Journal,
+    ports: Ports,
+    guard: Guard,
+) -> Park | None:
+    question = ProposedQuestion(
+        request=ChatRequest(
+            messages=decision.messages,
+            tools=decision.tools,
+            tier=decision.tier,
+            timeout_seconds=ports.model_timeout_seconds,
+        ),
+        envelope=envelope,
+        agent=agent,
+        limits=limits,
+        key=f"{envelope.id}:plan:{len(journal.steps())}",
+    )
+    try:
+        ports.admission.admit_question(question)
+    except BudgetError as error:
+        return Park(kind=ReviewKind.OVER_BUDGET, reason=str(error))
     seq = journal.begin(
         StepKind.PLAN,
         agent,
@@ -117,20 +144,15 @@ def _ask_model(
         },
     )
     guard.fence()
-    reply = ports.model.complete(
-        ChatRequest(
-            messages=decision.messages,
-            tools=decision.tools,
-            tier=decision.tier,
-            timeout_seconds=ports.model_timeout_seconds,
-        )
-    )
+    reply = ports.model.complete(question.request)
     usage = Usage(
         model=reply.model,
         tokens=reply.prompt_tokens + reply.completion_tokens,
         cost_usd=reply.cost_usd,
     )
     journal.finish(seq, plan_result(reply), usage)
+    ports.admission.settle_question(question, reply.cost_usd)
+    return None
 
 
 def _note_end(decision: Finish | Park | Reroute, journal: Journal) -> None:

@@ -31,14 +31,14 @@ TAINTED_TURN = "tainted"
 class Trust:
     """The standing of one plan.
 
-    `untrusted` are the texts that were read before it and could have been written by anybody;
-    `signals` what about them reads like an instruction. `sensitive` are values that may go
-    nowhere unasked.
+    `untrusted` are the texts that were read before it and could have been written by anybody,
+    `suspicious` those that came with signs of an instruction in them. `sensitive` are values that
+    may go nowhere unasked.
     """
 
     provenance: Provenance
     untrusted: tuple[str, ...]
-    signals: tuple[str, ...]
+    suspicious: tuple[str, ...]
     sensitive: frozenset[str]
 
     @property
@@ -60,15 +60,16 @@ def trust_before(situation: Situation, seq: int) -> Trust:
     untrusted = untrusted_data + [str(t["content"]) for t in turns if t.get(TAINTED_TURN)]
     texts = TrustedTexts(texts=tuple(filter(None, request)), today=situation.now.date())
     provenance = Provenance(request=texts)
-    signals: list[str] = []
+    suspicious: list[str] = []
     sensitive: set[str] = set()
     for step in situation.steps:
         if step.seq >= seq or step.kind is not StepKind.TOOL or step.state is not StepState.DONE:
             continue
         tool = situation.release.tools.get(step.name)
         result = step.result or {}
-        signals += result.get("signals", ())
-        untrusted += untrusted_texts(tool, result)
+        read = untrusted_texts(tool, result)
+        untrusted += read
+        suspicious += read if result.get("signals") else ()
         if tool is not None:
             sensitive.update(str(each) for each in values_of_fields(result, tool.sensitive))
         if tool is not None and tool.trusted and "value" in result:
@@ -76,7 +77,7 @@ def trust_before(situation: Situation, seq: int) -> Trust:
     return Trust(
         provenance=provenance,
         untrusted=tuple(untrusted),
-        signals=tuple(dict.fromkeys(signals)),
+        suspicious=tuple(suspicious),
         sensitive=frozenset(each for each in sensitive if each),
     )
 

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -17,6 +18,7 @@ from fleet_contracts.errors import (
     Unavailable,
 )
 from fleet_workers.models.messages import ChatReply, ChatRequest, ToolCall
+from fleet_workers.models.prices import Prices, load_prices
 from fleet_workers.resilience.breakers import Breakers
 from fleet_workers.resilience.retry_after import read_retry_after
 
@@ -33,7 +35,13 @@ class Gateway:
     """
 
     def __init__(
-        self, *, base_url: str | None, api_key: str, models: Mapping[str, str], breakers: Breakers
+        self,
+        *,
+        base_url: str | None,
+        api_key: str,
+        models: Mapping[str, str],
+        breakers: Breakers,
+        prices: Prices | None = None,
     ) -> None:
         self._client = openai.OpenAI(
             base_url=base_url,
@@ -45,6 +53,7 @@ class Gateway:
         )
         self._models = models
         self._breakers = breakers
+        self._prices = prices or load_prices(None)
 
     def complete(self, request: ChatRequest) -> ChatReply:
         """Answer one request; a short blip is tried once more.
@@ -83,7 +92,11 @@ class Gateway:
             raise _classed(error, self._client.base_url, model) from error
         except ValueError as error:  # a body that is not JSON
             raise Unavailable(f"{model} answered something that is not JSON.") from error
-        return _read(completion, model, time.monotonic() - begun)
+        reply = _read(completion, model, time.monotonic() - begun)
+        cost_usd = self._prices.cost_usd(
+            model, input_tokens=reply.prompt_tokens, output_tokens=reply.completion_tokens
+        )
+        return replace(reply, cost_usd=cost_usd)
 
 
 def _limits() -> Any:

@@ -17,6 +17,7 @@ from fleet_workers.rails.days import Day, day_of, days_in, is_named, relative_da
 
 _SPACE: Final = re.compile(r"[\s_\-\u2013]+")
 _NUMBER: Final = re.compile(r"(?<![\w.,:/-])[-+]?\d[\d,]*(?:\.\d+)?(?![\w:/-]|[.,]\d)")
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+|\n+")
 _WORD: Final = re.compile(r"\w+")
 _NUMBERED: Final = r"(?:\b(?:id|no|nr|number|numbered)\b[\s.:=]*|#\s*|['\"`‘’“”])"  # noqa: RUF001 quotes that people type
 _ADDRESS: Final = re.compile(
@@ -207,6 +208,21 @@ def addresses_in(text: str) -> list[str]:
     """Links, e-mail addresses, and long numbers such as of accounts and telephones."""
     found = [each.rstrip(".,;:!?") for each in _ADDRESS.findall(text)]
     return list(dict.fromkeys(found + _LONG_NUMBER.findall(text)))
+
+
+def shares_phrase(text: str, other: str, *, words: int = 5) -> bool:
+    """Tell whether so many words in a row stand in both texts."""
+    ours, theirs = _WORD.findall(_plain(text)), _WORD.findall(_plain(other))
+    phrases = {tuple(theirs[place : place + words]) for place in range(len(theirs) - words + 1)}
+    return any(
+        tuple(ours[place : place + words]) in phrases for place in range(len(ours) - words + 1)
+    )
+
+
+def sentence_pairs(text: str) -> list[str]:
+    """Each sentence or line of a text together with the next one."""
+    parts = [each for each in _SENTENCE_END.split(text) if each.strip()]
+    return [" ".join(parts[place : place + 2]) for place in range(len(parts))]
 
 
 def _pinned(group: Sequence[Any], lookup: Lookup, request: TrustedTexts) -> list[Any]:

@@ -28,7 +28,14 @@ log = structlog.get_logger()
 DECISION_STEP = "decision"
 """Name of the journal's step that holds a decision, of kind `review`."""
 
-_ACTIONS = frozenset({ReviewKind.APPROVAL, ReviewKind.IN_DOUBT})
+_ACTIONS = frozenset(
+    {
+        ReviewKind.APPROVAL,
+        ReviewKind.IN_DOUBT,
+        ReviewKind.OVER_BUDGET,
+        ReviewKind.TOOL_AWAY,
+    }
+)
 _ANSWERS = frozenset({ReviewKind.LOW_CONFIDENCE, ReviewKind.UNGROUNDED})
 
 
@@ -126,7 +133,8 @@ def resume(connection: Connection, item: ReviewItem) -> list[Letter]:
     )
     proposal = _proposal(item)
     chosen = proposal.get("agent") if ruling is Ruling.APPROVE else None
-    if chosen or (item.kind in _ACTIONS and ruling is not Ruling.ANSWER):
+    acts = item.kind in _ACTIONS and "tool" in proposal
+    if chosen or (acts and ruling is not Ruling.ANSWER):
         reviews.queue_task(connection, item.task_id, agent=chosen)
         return outbox.wake(connection, [item.task_id])
     if ruling is Ruling.REJECT:

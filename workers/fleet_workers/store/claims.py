@@ -63,7 +63,7 @@ MAY_RUN = _NOT_PAUSED.format(task="tasks")
 
 HOLDS_ITS_SESSION = """
 ({task}.state IN ('queued', 'running', 'retrying') OR ({task}.state = 'in_review'
-    AND {task}.outcome ->> 'review_kind' IN ('approval', 'in_doubt')))
+    AND {task}.outcome ->> 'review_kind' IN ('approval', 'in_doubt', 'over_budget', 'tool_away')))
 """
 """Condition on a row of `tasks`: it runs, or will. In other reviews a person's word ends it."""
 

@@ -1,4 +1,4 @@
-"""What a process knows of disabled tools: told by the store at once, and looked up every second."""
+"""What a process knows of disabled tools and withheld rights: told at once, and looked up."""
 
 import time
 from collections.abc import Sequence
@@ -9,8 +9,9 @@ import structlog
 from sqlalchemy import Connection, Engine, text
 
 from fleet_contracts.errors import Unavailable
-from fleet_workers.store import switches
+from fleet_workers.store import rights, switches
 from fleet_workers.store.engine import single_statement
+from fleet_workers.store.rights import WithheldRight
 from fleet_workers.store.switches import CHANNEL, Switch
 
 log = structlog.get_logger(__name__)
@@ -21,7 +22,7 @@ _FIRST_LOOK_SECONDS = 5.0
 
 
 class Switchboard:
-    """Follows the switches with a thread and a connection of its own.
+    """Follows switches and rights with a thread and a connection of its own.
 
     While the store is away, what was known last holds.
     """
@@ -29,6 +30,7 @@ class Switchboard:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._switches: Sequence[Switch] = ()
+        self._withheld: Sequence[WithheldRight] = ()
         self._stopped = Event()
         self._ready = Event()
         self._thread = Thread(target=self._run, name="switches", daemon=True)
@@ -49,6 +51,15 @@ class Switchboard:
         It asks nobody. A switch is known here within a second after it was set.
         """
         found = (each for each in self._switches if each.covers(tool, tenant=tenant, agent=agent))
+        return next(found, None)
+
+    def withheld(
+        self, names: frozenset[str], *, tenant: str, customer: str | None
+    ) -> WithheldRight | None:
+        """The oldest of these rights that is withheld here, or None. It asks nobody, as above."""
+        found = (
+            each for each in self._withheld if each.covers(names, tenant=tenant, customer=customer)
+        )
         return next(found, None)
 
     def _run(self) -> None:
@@ -73,6 +84,7 @@ class Switchboard:
     def _follow(self, connection: Connection) -> None:
         while not self._stopped.is_set():
             self._switches = tuple(switches.all_switches(connection))
+            self._withheld = tuple(rights.all_withheld(connection))
             self._ready.set()
             self._wait_for_news(connection)
 

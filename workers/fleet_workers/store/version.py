@@ -4,7 +4,7 @@ from sqlalchemy import Connection, inspect, text
 
 from fleet_contracts.errors import ConfigurationError
 
-TABLES_VERSION = "0005"
+TABLES_VERSION = "0006"
 """The newest migration. A test holds it to the folder of migrations."""
 
 

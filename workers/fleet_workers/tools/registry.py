@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 
 from fleet_contracts.errors import ConfigurationError
+from fleet_workers.resilience.limits import parse_rate
 from fleet_workers.tools.context import ToolContext
 from fleet_workers.tools.declaration import (
     DEFAULT_TIMEOUT,
@@ -99,6 +100,8 @@ def check_declaration(declared: Tool) -> None:
         raise ConfigurationError(f"Tool {name} has no docstring: the model needs one to choose it.")
     if (declared.repeat == "reconcile") != (declared.reconciler is not None):
         raise ConfigurationError(f"Tool {name}: repeat='reconcile' and a reconciler go together.")
+    if declared.rate is not None:
+        parse_rate(declared.rate)
     for role, argument in (
         ("money", declared.money),
         ("customer_argument", declared.customer_argument),

@@ -1,0 +1,48 @@
+"""What an agent's file bounds: how much money, and how many tool calls in a time."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from fleet_contracts.errors import ConfigurationError
+from fleet_workers.resilience.limits import parse_rate
+
+
+def _checked_rate(text: str) -> str:
+    try:
+        parse_rate(text)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+Rate = Annotated[str, AfterValidator(_checked_rate)]
+_Usd = Annotated[Decimal, Field(ge=0)]
+
+
+class SpendLimits(BaseModel):
+    """Bounds on money, in US dollars; what is not set is not bounded. Days are those of UTC.
+
+    `moved` bounds what tools pay out, refund or charge; `cost` what models and tools cost. A
+    customer's and a tenant's totals count what all agents spend.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    moved_per_action: _Usd | None = None
+    moved_per_task: _Usd | None = None
+    moved_per_customer_day: _Usd | None = None
+    moved_per_tenant_day: _Usd | None = None
+    cost_per_task: _Usd | None = None
+    cost_per_tenant_day: _Usd | None = None
+
+
+class Rates(BaseModel):
+    """The most tool calls of this agent, of all workers together, such as `100/minute`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    agent: Rate | None = None
+    tenant: Rate | None = None
+    customer: Rate | None = None
