@@ -50,14 +50,18 @@ _NATIONAL: Final = (
     _form(r"\d{9}", check_digits.passes_luhn, r"sin|social insurance"),
     _form(r"[2-9]\d{11}", check_digits.passes_verhoeff, r"aadhaar|aadhar|uidai"),
     _form(r"\d{11}", check_digits.passes_brazilian, r"cpf"),
-    _form(r"\d{4}[.]?\d{2}[.]?\d{3}|\d{9}", check_digits.passes_dutch, r"bsn|burgerservicenummer"),
+    _form(
+        r"\d{3}\.?\d{3}\.?\d{3}|\d{4}\.\d\d\.\d{3}",
+        check_digits.passes_dutch,
+        r"bsn|burgerservicenummer",
+    ),
     _form(r"\d{11}", check_digits.passes_polish, r"pesel"),
     _form(
         r"\d\d ?\d{3} ?\d{3} ?\d{3}",
         check_digits.passes_german,
         r"steuer-?id\w*|steuer\w*nummer|idnr|tax id\w*",
     ),
-    _form(r"\d{8}[ -]?[A-Z]", check_digits.passes_spanish),
+    _form(r"\d\d\.?\d{3}\.?\d{3}[ -]?[A-Z]", check_digits.passes_spanish),
     _form(r"[XYZ][ -]?\d{7}[ -]?[A-Z]", check_digits.passes_spanish),
     _form(r"[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z]", check_digits.passes_italian),
     _form(
@@ -73,7 +77,10 @@ _NATIONAL: Final = (
         r"(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d[-+A]\d{3}[0-9A-Y]",
         check_digits.passes_finnish,
     ),
-    _form(r"\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[-+]\d{4}", check_digits.passes_luhn),
+    _form(
+        r"(?:19|20)?\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[-+]\d{4}",
+        lambda number: check_digits.passes_luhn(number[-10:]),
+    ),
     _form(r"[2-9]\d{3}([ -])\d{4}\1\d{4}", check_digits.passes_verhoeff),
     _form(r"[1-9]\d\d([ -])\d{3}\1\d{3}", check_digits.passes_luhn),
 )

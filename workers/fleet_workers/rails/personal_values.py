@@ -43,7 +43,7 @@ def find_personal_values(text: str, *, regions: Iterable[str] = REGIONS) -> list
     """All values in their order, none within another; the surer reading of a place wins."""
     if not _ANYTHING.search(text):
         return []
-    text = _ESCAPE.sub("  ", text)
+    text = _ESCAPE.sub("  ", text).translate(_PLAIN_FORMS)
     found: list[Found] = []
     taken = bytearray(len(text))
     phones: _Find = partial(find_phone_numbers, regions=regions)
@@ -56,7 +56,7 @@ def find_personal_values(text: str, *, regions: Iterable[str] = REGIONS) -> list
 
 
 def _emails(text: str) -> Iterator[tuple[int, int]]:
-    for pattern in (_EMAIL, _SPELLED_EMAIL):
+    for pattern in (_EMAIL, _SPELLED_EMAIL, _SPOKEN_EMAIL):
         for match in pattern.finditer(text):
             yield match.span()
 
@@ -133,6 +133,11 @@ def _named(pattern: re.Pattern[str]) -> Callable[[str], Iterator[tuple[int, int]
     return lambda text: (match.span(1) for match in pattern.finditer(text))
 
 
+_PLAIN_FORMS: Final[dict[int, str | int]] = {
+    **dict.fromkeys(range(0x2010, 0x2014), "-"),
+    **dict.fromkeys((0xA0, 0x2007, 0x2009, 0x202F, 0x3000), " "),
+    **{wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)},
+}  # one for one, so that places stay
 _ESCAPE: Final = re.compile(r"\\[nrtbf]")  # JSON's line ends are no part of the word after them
 _ANYTHING: Final = re.compile(r"\d|@|\bat\b", re.IGNORECASE)
 _EMAIL: Final = re.compile(
@@ -144,7 +149,14 @@ _SPELLED_EMAIL: Final = re.compile(
     r"(?:(?:\s?[\[({]\s?(?:dot|\.)\s?[\])}]\s?|\.)[\w-]+)+",
     re.IGNORECASE,
 )
-_IBAN: Final = re.compile(r"(?<![^\W_])([A-Z]{2})\d\d(?=[ .\u00a0-]?[A-Z0-9])", re.IGNORECASE)
+_SPOKEN_EMAIL: Final = re.compile(
+    r"(?<![\w.])[\w.+-]{1,64} at [\w-]{1,63}(?: dot [\w-]{1,63}){0,3}"
+    r" dot (?:com|org|net|edu|gov|info|io|co|eu|uk|de|fr|es|it|nl|in|us|ca|au|ch|at|se|pl|br)\b",
+    re.IGNORECASE,
+)
+_IBAN: Final = re.compile(
+    r"(?:(?<![^\W_])|(?<=iban))([A-Z]{2}) ?\d\d(?=[ .\u00a0-]?[A-Z0-9])", re.IGNORECASE
+)
 _IBAN_COUNTRIES: Final = {
     15: "NO",
     16: "BE",
@@ -170,25 +182,27 @@ _IBAN_LENGTHS: Final = {
     for length, countries in _IBAN_COUNTRIES.items()
     for country in countries.split()
 }
-_CARD: Final = re.compile(START + r"\d(?:[ .\u00a0\u2010-\u2015-]?\d){11,30}(?![^\W_])")
+_CARD: Final = re.compile(
+    rf"(?:{START}|(?<=visa)|(?<=card)|(?<=amex))\d(?:[ ._-]?\d){{11,30}}"
+    r"(?:(?![^\W_])|(?=exp|cv[vc]))",
+    re.IGNORECASE,
+)
 _BRANDS: Final = re.compile(
     r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}"
     r"|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}|(?:6011|64[4-9]\d|65\d\d)\d{12,15}"
     r"|35(?:2[89]|[3-8]\d)\d{12,15}|62\d{14,17}|220[0-4]\d{12}|(?:60|81|82)\d{14}|508\d{13}"
     r"|(?:50|5[6-8]|6[37])\d{14,17}"
 )
-_SSN: Final = re.compile(
-    START + r"(?!000|666|9)\d{3}([-. \u2010-\u2015])(?!00)\d\d\1(?!0000)\d{4}" + END
-)
+_SSN: Final = re.compile(START + r"(?!000|666|9)\d{3}([-. ])(?!00)\d\d\1(?!0000)\d{4}" + END)
 _SSN_NAMED: Final = re.compile(
-    r"(?:\bssn|social security|\bitin|taxpayer id\w*)[^\d\n]{0,30}?"
-    r"(\d{3}[-. \u2010-\u2015]?\d\d[-. \u2010-\u2015]?\d{4})" + END,
+    r"(?:\bssn|\bsocial(?: security)?\b|\bitin|taxpayer id\w*)[^\d\n]{0,30}?"
+    r"(\d{3}[-. ]?\d\d[-. ]?\d{4})" + END,
     re.IGNORECASE,
 )
 _IP: Final = re.compile(
     r"(?<!\w)(?<!\d\.)"
     r"(?:(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)"
-    r"|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){1,6}:(?:[0-9a-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})(?!\w|:[\w:]))",
+    r"|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){1,6}:(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]{1,4})(?!\w|[:.]\w|::))",
     re.IGNORECASE,
 )
 _VERSION: Final = re.compile(
@@ -199,7 +213,8 @@ _MONTH: Final = (
     r"(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])[a-zäé]*\.?"  # first letters
 )
 _BIRTH_DATE: Final = re.compile(
-    r"(?:date[ _]of[ _]birth|birth[ _-]?date|birthday|\bd\.?o\.?b\b|\bborn\b|geboren|geburtsdatum"
+    r"(?:date[ _-]?of[ _-]?birth|birth[ _-]?date|birthday|\bd\.?o\.?b\b|\bborn\b|\bgeb\."
+    r"|geboren|geburtsdatum"
     r"|date de naissance|\bn[ée]e? le\b|fecha de nacimiento|data di nascita|data de nascimento)"
     r"[^\d\n]{0,20}?"
     r"(\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}\s?[-./]\s?\d{1,2}\s?[-./]\s?\d{2,4}"
@@ -208,9 +223,10 @@ _BIRTH_DATE: Final = re.compile(
     re.IGNORECASE,
 )
 _PASSPORT: Final = re.compile(
-    r"(?:passport|reisepass|passeport|pasaporte|passaporto)"
+    r"(?:passport(?:'s)?|reisepass|passeport|pasaporte|passaporto)"
     r"(?:[ _-]?(?:no|number|num|nr|nummer|id))?"
-    r"[\s\"':=#.(\[-]{0,6}(?:is\s|number\s|no\.?\s|:\s?)*[\"'(\[]?((?=(?:[A-Z]*\d){3})[A-Z0-9]{6,10})(?!\w)",
+    r"[\s\"':=#.(\[-]{0,6}(?:is\s|number\s|no\.?\s|:\s?)*[\"'(\[]?"
+    r"((?=(?:[A-Z]*\d){3})[A-Z0-9]{6,10}|\d\d \d{3} \d{4})(?!\w)",
     re.IGNORECASE,
 )
 _FINDERS: Final[tuple[tuple[Kind, _Find], ...]] = (

@@ -8,7 +8,6 @@ from typing import Final
 
 from phonenumbers import (
     NumberParseException,
-    is_possible_number,
     is_valid_number,
     parse,
 )
@@ -21,12 +20,14 @@ REGIONS: Final = (
 
 _CANDIDATE: Final = re.compile(
     r"(?<![\w+$€£#])(?<!\d[.,/-])(?:\+ ?)?(?:\(\+?\d{1,5}\)|\d)"
-    r"(?:[\s()./\u2010-\u2015-]{0,3}\d){4,18}(?![\w%€]|[.,/:-]\d)"
+    r"(?:[\s()./-]{0,3}\d){4,18}(?![\w%€]|[.,/:-]\d)"
 )
 _NORTH_AMERICAN: Final = re.compile(
-    r"(?:1[-. ]?)?(?:\([2-9]\d\d\)[-. ]?|[2-9]\d\d[-. ])[2-9]\d\d[-. \u2010-\u2015]\d{4}"
+    r"(?:1[-. ]?)?(?:\([2-9]\d\d\)[-. ]?|[2-9]\d\d[-. ])[2-9]\d\d[-. ]\d{4}"
 )
-_MOBILE_GROUPS: Final = re.compile(r"[67]\d\d(?: \d{3}){2}|[67]\d\d(?: \d\d){3}|[6-9]\d{4} \d{5}")
+_MOBILE_GROUPS: Final = re.compile(
+    r"[67]\d\d(?: \d{3}){2}|[67]\d\d(?: \d\d){3}|[6-9]\d{4} \d{5}|3\d\d[ -]\d{3}[ -]?\d{4}"
+)
 _OTHER_FORM: Final = re.compile(
     r"(?:\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{4})\b"
     r"|\d+\.\d+$"  # dates and fractions
@@ -36,8 +37,8 @@ _GAP: Final = re.compile(r"(?<=\d)[^\d]+")
 _GAP_BEFORE_GROUP: Final = re.compile(r"(?<=\d)[^\d]+(?=\d\d)")
 _NAMED_BEFORE: Final = re.compile(
     r"(?<![a-z])(?:(?:tele|cell|mobile|smart)?phones?|phoned?|mobile|cell|tel|call(?:ed|ing)?|text"
-    r"|whats ?app|sms|fax|reach(?:able)?|dial|ring|my (?:new |old |current |other |own )?number"
-    r"|handy(?:nummer)?|rufnummer|telefon\w*"
+    r"|whats ?app|sms|fax|ph|tlf|contact(?: number| no\.?)?|reach(?:able)?|dial|ring"
+    r"|my (?:new |old |current |other |own )?number|handy(?:nummer)?|rufnummer|telefon\w*"
     r"|t[eé]l[eé]phone|tel[eé]fono|m[oó]vil|portable|celular|cellulare|telefoon)(?![a-z])",
     re.IGNORECASE,
 )
@@ -88,20 +89,20 @@ class _Written:
 def find_phone_numbers(text: str, *, regions: Iterable[str] = REGIONS) -> Iterator[tuple[int, int]]:
     """Start and end of each number. Bare digits count only where the words around say so.
 
-    A number with a country code must be a possible one by Google's libphonenumber; one in a
-    country's own form a valid one of `regions` (codes of ISO 3166), or North American.
+    A number in a country's own form must be a valid one of `regions` (codes of ISO 3166) by
+    Google's libphonenumber, or North American. One after a plus ends where it is valid, and if
+    it nowhere is, where its digits end: rather too much is found than half of it.
     """
     known = tuple(regions)
     at = 0
     while candidate := _CANDIDATE.search(text, at):
-        start, end = candidate.span()
+        start = candidate.start()
         at = _next_group(candidate)
         if not _BOOK.fullmatch(candidate.group()):
-            for until in _ends(candidate.group()):
-                if _is_phone_number(_read(text, start, start + until, end), known):
-                    yield start, start + until
-                    at = start + until
-                    break
+            until = _end_of_number(text, candidate, known)
+            if until is not None:
+                yield start, start + until
+                at = start + until
 
 
 def is_called_otherwise(before: str) -> bool:
@@ -109,11 +110,28 @@ def is_called_otherwise(before: str) -> bool:
     return _CALLED.search(before[-_WINDOW:]) is not None
 
 
+def _end_of_number(text: str, candidate: re.Match[str], regions: tuple[str, ...]) -> int | None:
+    """How long the number is that the candidate begins with, if it is one."""
+    start, end = candidate.span()
+    ends = _ends(candidate.group())
+    for until in ends:
+        if _is_phone_number(_read(text, start, start + until, end), regions):
+            return until
+    if not candidate.group().lstrip("(").startswith("+"):
+        return None
+    return next((each for each in ends if _may_be_one(candidate.group()[:each])), None)
+
+
+def _may_be_one(text: str) -> bool:
+    """Whether its length is one that a number with a country code, of any age, can have."""
+    return _FEWEST_DIGITS < sum(map(str.isdigit, text)) <= _MOST_DIGITS
+
+
 def _ends(candidate: str) -> list[int]:
     """Where the number may end, longest first: what follows may be a number of its own."""
-    gaps = [each.start() for each in _GAP.finditer(candidate)][: _MOST_GROUPS - 1]
-    whole = [len(candidate)] if len(gaps) < _MOST_GROUPS - 1 else []
-    return [*whole, *(each for each in reversed(gaps) if each >= _FEWEST_DIGITS)]
+    gaps = [each.start() for each in _GAP.finditer(candidate)]
+    ends = [*gaps, len(candidate)][:_MOST_GROUPS]
+    return [each for each in reversed(ends) if each >= _FEWEST_DIGITS]
 
 
 def _next_group(candidate: re.Match[str]) -> int:
@@ -136,7 +154,7 @@ def _is_phone_number(written: _Written, regions: tuple[str, ...]) -> bool:
     digits = len(written.digits)
     code = re.match(r"\(?\+|00", written.text)
     if code and (code.group() != "00" or written.grouped or written.named):
-        return _possible(written, strict=code.group() == "00")
+        return _valid_abroad(written.text, after_zeros=code.group() == "00")
     if not _FEWEST_DIGITS <= digits <= _MOST_DIGITS or _OTHER_FORM.match(written.text):
         return False
     return written.named or (
@@ -153,14 +171,9 @@ def _in_own_form(text: str, digits: int, regions: tuple[str, ...]) -> bool:
     return begins and enough and _valid_somewhere(text, regions)
 
 
-def _possible(written: _Written, *, strict: bool) -> bool:
-    trunk_left_out = re.sub(r"\(0\)", "", written.text)
-    digits = "".join(each for each in trunk_left_out if each.isdigit())
-    try:
-        number = parse("+" + (digits[2:] if strict else digits), None)
-    except NumberParseException:
-        return False
-    return is_valid_number(number) if strict else is_possible_number(number)
+def _valid_abroad(text: str, *, after_zeros: bool) -> bool:
+    digits = "".join(each for each in text.replace("(0)", "") if each.isdigit())
+    return _valid("+" + (digits[2:] if after_zeros else digits), None)
 
 
 @lru_cache(maxsize=1024)
@@ -168,7 +181,7 @@ def _valid_somewhere(text: str, regions: tuple[str, ...]) -> bool:
     return any(_valid(text, region) for region in regions)
 
 
-def _valid(text: str, region: str) -> bool:
+def _valid(text: str, region: str | None) -> bool:
     try:
         return is_valid_number(parse(text, region))
     except NumberParseException:
