@@ -29,16 +29,8 @@ def openapi_tool(
     effect: Effect = said.effect or ("read" if operation.method in _READS else "write")
     key_header = said.idempotency_header
     require_repeat(name, effect, said.repeat)
-    if (
-        effect == "write"
-        and said.repeat == "idempotent"
-        and key_header is None
-        and operation.method not in _REPEATABLE
-    ):
-        raise ConfigurationError(
-            f"[promises.{name}] says repeat = 'idempotent', but {operation.method} carries no key: "
-            "name the header that takes it as idempotency_header, or say repeat = 'none'."
-        )
+    if effect == "write" and said.repeat == "idempotent":
+        _require_key(name, operation.method, key_header)
     call = OperationCall(
         tool=name,
         section=section,
@@ -92,6 +84,14 @@ def locked_tool(
         result=result_type(locked.result),
         source=source,
     )
+
+
+def _require_key(name: str, method: str, key_header: str | None) -> None:
+    if key_header is None and method not in _REPEATABLE:
+        raise ConfigurationError(
+            f"[promises.{name}] says repeat = 'idempotent', but {method} carries no key: name the "
+            "header that takes it as idempotency_header, or say repeat = 'none'."
+        )
 
 
 def require_repeat(name: str, effect: Effect, repeat: RepeatSafety | None) -> None:

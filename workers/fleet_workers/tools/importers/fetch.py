@@ -19,8 +19,8 @@ from fleet_workers.tools.importers.mcp_call import open_way
 from fleet_workers.tools.importers.mcp_definitions import read_tools as read_mcp_tools
 from fleet_workers.tools.importers.mcp_loop import LOOP
 from fleet_workers.tools.importers.mcp_session import McpServer
-from fleet_workers.tools.importers.openapi import fetch_document, parse_document
 from fleet_workers.tools.importers.openapi import read_tools as read_operations
+from fleet_workers.tools.importers.openapi_document import fetch_document, parse_document
 from fleet_workers.tools.importers.settings import ImportSection
 
 

@@ -37,8 +37,6 @@ class Operation(_Locked):
     path: str
     body_required: bool = False
     places: dict[str, Place] = Field(default_factory=dict)
-    headers: tuple[str, ...] = ()
-    """Names of all headers that the document speaks of, in small letters."""
 
 
 class Hints(_Locked):

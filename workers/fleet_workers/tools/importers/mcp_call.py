@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import structlog
 from mcp import MCPError
@@ -31,6 +30,7 @@ from fleet_contracts.errors import (
     Unavailable,
 )
 from fleet_workers.tools.context import ToolContext
+from fleet_workers.tools.importers.authorization import address, authorization
 from fleet_workers.tools.importers.definitions import one_line
 from fleet_workers.tools.importers.leash import TOO_LARGE
 from fleet_workers.tools.importers.lock import LockedTool
@@ -172,15 +172,8 @@ def open_way(section: ImportSection, folder: Path, environment: Mapping[str, str
         raise ConfigurationError("This import names no MCP server.")
     if source.url_variable is None:
         return lambda: over_stdio(source.command, folder=folder, environment=environment)
-    url = _variable(environment, source.url_variable)
-    if urlsplit(url).scheme not in {"http", "https"}:
-        raise ConfigurationError(
-            f"{source.url_variable} is no URL that begins with http:// or https://."
-        )
-    headers = {}
-    if section.authorization_variable is not None:
-        secret = _variable(environment, section.authorization_variable)
-        headers[section.authorization_header] = f"{section.authorization_scheme} {secret}".strip()
+    url = address(environment, source.url_variable)
+    headers = authorization(section, environment)
     return lambda: over_http(url, headers)
 
 
@@ -188,15 +181,6 @@ def _fence(context: ToolContext) -> Callable[[], None]:
     """What raises where the task is no longer ours. MCP does not pass through `context.http`."""
     fence: Callable[[], None] = getattr(context, "fence", lambda: None)
     return fence
-
-
-def _variable(environment: Mapping[str, str], name: str) -> str:
-    try:
-        return environment[name]
-    except KeyError:
-        raise ConfigurationError(
-            f"{name} is not set: agent.toml names it for an MCP server; set it for the workers."
-        ) from None
 
 
 def _value(tool: str, result: CallToolResult) -> Any:

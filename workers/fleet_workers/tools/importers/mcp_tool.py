@@ -4,9 +4,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from fleet_contracts.errors import ConfigurationError
-from fleet_workers.tools.declaration import DEFAULT_TIMEOUT, Effect, Tool
+from fleet_workers.tools.declaration import DEFAULT_TIMEOUT, Tool
 from fleet_workers.tools.importers.build import locked_tool, require_repeat
-from fleet_workers.tools.importers.lock import LockedTool
+from fleet_workers.tools.importers.lock import Hints, LockedTool
 from fleet_workers.tools.importers.mcp_call import McpCall
 from fleet_workers.tools.importers.mcp_session import McpServer
 from fleet_workers.tools.importers.promises import apply_promises
@@ -51,31 +51,12 @@ def _mcp_tool(
     server: McpServer,
     folder: Path,
 ) -> Tool:
-    """It writes, and its arguments leave the house, unless the author says otherwise.
-
-    What the server says of it can only make it stricter: the server may lie.
-    """
-    effect: Effect = said.effect or "write"
-    hints = locked.hints
-    says_it_writes = hints.read_only is False or (hints.destructive and not hints.read_only)
-    if effect == "read" and says_it_writes:
-        raise ConfigurationError(
-            f"[promises.{name}] says effect = 'read', but the server's own description says that "
-            "it writes: say effect = 'write'."
-        )
-    require_repeat(name, effect, said.repeat)
-    is_high = effect == "write" and hints.destructive is True
-    known = said.model_copy(
-        update={
-            "stakes": said.stakes or ("high" if is_high else "low"),
-            "open_world": True if said.open_world is None else said.open_world,
-        }
-    )
-
+    said = _strict(name, locked.hints, said)
+    require_repeat(name, said.effect or "write", said.repeat)
     call = McpCall(
         tool=name,
-        is_write=effect == "write",
-        may_repeat=effect == "read" or said.repeat == "idempotent",
+        is_write=said.effect == "write",
+        may_repeat=said.effect == "read" or said.repeat == "idempotent",
         timeout=_timeout(said),
         server=server,
         section=section,
@@ -86,11 +67,32 @@ def _mcp_tool(
         name,
         f"mcp:{source}",
         locked,
-        effect=effect,
+        effect=said.effect or "write",
         hidden=frozenset(),
         function=call.function(),
     )
-    return apply_promises(tool, known)
+    return apply_promises(tool, said)
+
+
+def _strict(name: str, hints: Hints, said: PromiseSection) -> PromiseSection:
+    """It writes, and its arguments leave the house, unless the author says otherwise.
+
+    What the server says of it can only make it stricter: the server may lie.
+    """
+    says_it_writes = hints.read_only is False or (hints.destructive and not hints.read_only)
+    if said.effect == "read" and says_it_writes:
+        raise ConfigurationError(
+            f"[promises.{name}] says effect = 'read', but the server's own description says that "
+            "it writes: say effect = 'write'."
+        )
+    is_high = said.effect != "read" and hints.destructive is True
+    return said.model_copy(
+        update={
+            "effect": said.effect or "write",
+            "stakes": said.stakes or ("high" if is_high else "low"),
+            "open_world": True if said.open_world is None else said.open_world,
+        }
+    )
 
 
 def _timeout(said: PromiseSection) -> timedelta:

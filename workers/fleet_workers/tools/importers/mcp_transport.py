@@ -15,7 +15,7 @@ from mcp.client.streamable_http import streamable_http_client
 from fleet_workers.tools.importers.leash import TOO_LARGE
 
 NOT_SENT: Final = -32090
-"""The code of the error for a request that did not go out."""
+"""The code of the error for a request that did not go out, or was put off."""
 LOST: Final = -32091
 """The code of the error for a request whose answer did not come."""
 REFUSED: Final = -32093
@@ -24,10 +24,11 @@ REFUSED: Final = -32093
 SESSION_GONE: Final = -32094
 """The code of the error for a request of a session that the server does not know any more."""
 
-MOST_BYTES: Final = 4_000_000  # of one answer, as for other tools over HTTP
+MOST_BYTES: Final = 1_000_000  # of one answer, as for other tools over HTTP
 _SESSION_HEADER: Final = "mcp-session-id"
 _UNKNOWN: Final = frozenset({400, 404})  # 404 by the specification, 400 by widespread habit
-_OVERLOADED: Final = frozenset({429, 502, 503, 504})
+_TOO_MANY: Final = 429
+_OVERLOADED: Final = frozenset({502, 503, 504})
 _NOBODY: Final = frozenset({401, 403})
 _CLIENT_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
@@ -126,6 +127,8 @@ def _refusal(response: httpx2.Response, *, has_session: bool) -> tuple[int, str]
     text = f"the server answered {status}"
     if status in _UNKNOWN and has_session:
         return SESSION_GONE, "the server does not know the session"
+    if status == _TOO_MANY:
+        return NOT_SENT, text
     if status in _OVERLOADED or (status >= _SERVER_ERROR and not _is_json(response)):
         return LOST, text
     if status in _NOBODY:

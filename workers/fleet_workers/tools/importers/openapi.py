@@ -1,13 +1,10 @@
 """Reads tools out of an OpenAPI document: each operation that is asked for becomes one."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-import httpx2
-import yaml
+from jsonschema.exceptions import SchemaError
 
 from fleet_contracts.errors import ConfigurationError
 from fleet_workers.tools.importers.definitions import (
@@ -18,6 +15,7 @@ from fleet_workers.tools.importers.definitions import (
 )
 from fleet_workers.tools.importers.lock import LockedTool, Operation, Place, fingerprint
 from fleet_workers.tools.importers.openapi_schema import SchemaConverter
+from fleet_workers.tools.importers.schema_model import arguments_model, result_type
 
 METHODS: Final = ("get", "head", "post", "put", "patch", "delete")
 _FILLED_BY_THE_FLEET: Final = frozenset({"accept", "content-type", "authorization"})
@@ -25,50 +23,6 @@ _FILLED_BY_THE_FLEET: Final = frozenset({"accept", "content-type", "authorizatio
 _REFUSED_HEADERS: Final = frozenset(
     {"host", "cookie", "content-length", "transfer-encoding", "connection", "te", "upgrade"}
 )
-_MOST_BYTES: Final = 20_000_000
-
-
-def fetch_document(url: str) -> bytes:
-    """Get a document over https.
-
-    Raises:
-        ConfigurationError: It cannot be had; the text says why.
-    """
-    if urlsplit(url).scheme != "https":
-        raise ConfigurationError(f"{url} is not https: a document that tools come from must be")
-    try:
-        with httpx2.stream("GET", url, timeout=30) as response:
-            response.raise_for_status()
-            content = b""
-            for part in response.iter_bytes():
-                content += part
-                if len(content) > _MOST_BYTES:
-                    raise ConfigurationError(f"{url} holds more than {_MOST_BYTES:,} bytes")
-    except httpx2.HTTPError as error:
-        raise ConfigurationError(f"{url} cannot be had: {error}") from error
-    return content
-
-
-def parse_document(content: bytes) -> dict[str, Any]:
-    """Read an OpenAPI document in JSON or YAML.
-
-    Raises:
-        ConfigurationError: It is no OpenAPI document of version 3.0 or 3.1.
-    """
-    try:
-        try:
-            document = json.loads(content)
-        except ValueError:
-            # Through JSON, for YAML makes dates of texts and numbers of keys.
-            document = json.loads(json.dumps(yaml.safe_load(content), default=str))
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise ConfigurationError(f"it is neither JSON nor YAML: {error}") from error
-    version = str(document.get("openapi", "")) if isinstance(document, dict) else ""
-    if not version.startswith(("3.0", "3.1")):
-        raise ConfigurationError(
-            f"it is no OpenAPI document of version 3.0 or 3.1 (it says {version or 'nothing'!r})"
-        )
-    return dict(document)
 
 
 def read_tools(document: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, LockedTool]:
@@ -85,8 +39,12 @@ def read_tools(document: Mapping[str, Any], names: Mapping[str, str]) -> dict[st
             raise ConfigurationError(f"it has no operation {remote!r}; it has {known or 'none'}")
         try:
             tools[name] = _OperationReader(document, *found[remote]).read(remote)
+            arguments_model(name, tools[name].arguments)
+            result_type(tools[name].result)
         except ConfigurationError as error:
             raise ConfigurationError(f"operation {remote}: {error}") from error
+        except SchemaError as error:
+            raise ConfigurationError(f"operation {remote}: {error.message}") from error
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"operation {remote} is malformed: {error!r}") from error
         require_small(name, tools[name].arguments)
@@ -132,7 +90,6 @@ class _OperationReader:
         self._properties: dict[str, Any] = {}
         self._required: list[str] = []
         self._places: dict[str, Place] = {}
-        self._headers: list[str] = []
         self._taken: set[str] = set()
 
     def read(self, remote: str) -> LockedTool:
@@ -152,31 +109,27 @@ class _OperationReader:
             "additionalProperties": False,
             **self._requests.definitions(),
         }
-        texts = (self._operation.get("summary"), self._operation.get("description"))
-        description = "\n\n".join(dict.fromkeys(visible(each) for each in texts if each))
         operation = Operation(
             method=self._method,
             path=self._path,
             body_required=body_required,
             places=self._places,
-            headers=tuple(self._headers),
         )
-        result = self._result()
-        cleaned = clean_schema(arguments)
+        texts = [self._operation.get("summary"), self._operation.get("description")]
+        said = {
+            "description": texts,
+            "arguments": arguments,
+            "result": self._result(),
+            "operation": operation.model_dump(mode="json"),
+        }
+        description = "\n\n".join(dict.fromkeys(visible(each) for each in texts if each))
         return LockedTool(
             remote=remote,
             description=description or f"{self._method} {self._path}",
-            arguments=cleaned,
-            result=result,
+            arguments=clean_schema(arguments),
+            result=clean_schema(said["result"]),
             operation=operation,
-            fingerprint=fingerprint(
-                {
-                    "description": texts,
-                    "arguments": arguments,
-                    "result": result,
-                    "operation": operation.model_dump(mode="json"),
-                }
-            ),
+            fingerprint=fingerprint(said),
         )
 
     def _require_places(self) -> None:
@@ -197,10 +150,8 @@ class _OperationReader:
     def _add_parameter(self, parameter: Mapping[str, Any]) -> None:
         where, name = parameter["in"], str(parameter["name"])
         required = where == "path" or parameter.get("required") is True
-        if where == "header":
-            self._headers.append(name.lower())
-            if name.lower() in _FILLED_BY_THE_FLEET:
-                return
+        if where == "header" and name.lower() in _FILLED_BY_THE_FLEET:
+            return
         if where == "cookie" or (where == "header" and name.lower() in _REFUSED_HEADERS):
             if required:
                 raise ConfigurationError(
@@ -282,7 +233,7 @@ class _OperationReader:
             schema = converter.convert(media["schema"])
             if isinstance(schema, bool):
                 return schema
-            return dict(clean_schema({**schema, **converter.definitions()}))
+            return {**schema, **converter.definitions()}
         return None
 
     def _json_schema(self, content: Mapping[str, Any], what: str) -> Any:

@@ -6,24 +6,24 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import httpx2
 
-from fleet_contracts.errors import ConfigurationError, PermanentError
+from fleet_contracts.errors import PermanentError
 from fleet_workers.tools.context import ToolContext
+from fleet_workers.tools.importers.authorization import SAFE_HEADER, address, authorization
 from fleet_workers.tools.importers.definitions import one_line
 from fleet_workers.tools.importers.lock import Operation, Place
 from fleet_workers.tools.importers.schema_model import ABSENT
 from fleet_workers.tools.importers.settings import ImportSection
 
-_MOST_BYTES: Final = 4_000_000  # of an answer: more than a model reads, little beside a worker
+_MOST_BYTES: Final = 1_000_000  # of an answer: more than a model reads of it, however escaped
 _LONGEST_SECONDS: Final = 600.0
 _REASON_CHARACTERS: Final = 300
 _SAYS_NO: Final = frozenset({400, 404, 409, 410, 422})
 """Statuses whose reason the model should read: asking again in the same way cannot help."""
 _NO_CONTENT: Final = frozenset({204, 205})
-_SAFE_HEADER: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -41,7 +41,7 @@ class OperationCall:
         """The tool's function: a request, and what it answers.
 
         It raises PermanentError where the service says no, ConfigurationError where a variable is
-        missing, and httpx2's errors, which the runtime classes. A write that was done is never an
+        wrong, and httpx2's errors, which the runtime classes. A write that was done is never an
         error, whatever the answer looks like.
         """
 
@@ -61,10 +61,7 @@ class OperationCall:
         return call
 
     def _url(self, context: ToolContext, given: Mapping[str, Any]) -> str:
-        variable = str(self.section.base_url_variable)
-        base = _variable(context, variable)
-        if urlsplit(base).scheme not in {"http", "https"}:
-            raise ConfigurationError(f"{variable} is no URL that begins with http:// or https://.")
+        base = address(context.environment, str(self.section.base_url_variable))
         path = self.operation.path
         for name, place in self._placed("path"):
             path = path.replace(f"{{{place.name}}}", _segment(name, _text(given[name])))
@@ -91,14 +88,7 @@ class OperationCall:
                 value = given[name]
                 text = json.dumps(value) if place.style == "json" else _text(value)
                 headers[place.name] = _header(name, text)
-        if self.section.authorization_variable is not None:
-            secret = _variable(context, self.section.authorization_variable)
-            text = f"{self.section.authorization_scheme} {secret}".strip()
-            if not _SAFE_HEADER.fullmatch(text):
-                raise ConfigurationError(
-                    f"{self.section.authorization_variable} cannot stand in a header."
-                )
-            headers[self.section.authorization_header] = text
+        headers |= authorization(self.section, context.environment)
         if self.key_header is not None:
             headers[self.key_header] = context.idempotency_key
         return headers
@@ -147,15 +137,6 @@ def filled_headers(section: ImportSection, key_header: str | None) -> frozenset[
     return frozenset(each.lower() for each in named)
 
 
-def _variable(context: ToolContext, name: str) -> str:
-    try:
-        return context.environment[name]
-    except KeyError:
-        raise ConfigurationError(
-            f"{name} is not set: agent.toml names it for this tool; set it for the workers."
-        ) from None
-
-
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -178,7 +159,7 @@ def _segment(name: str, value: str) -> str:
 
 
 def _header(name: str, value: str) -> str:
-    if value and not _SAFE_HEADER.fullmatch(value):
+    if value and not SAFE_HEADER.fullmatch(value):
         raise PermanentError(f"{name} holds characters that cannot stand in a header.")
     return value
 

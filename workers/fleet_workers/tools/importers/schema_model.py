@@ -94,12 +94,14 @@ def arguments_model(name: str, schema: Mapping[str, Any]) -> type[SchemaArgument
 def result_type(schema: Mapping[str, Any] | bool | None) -> TypeAdapter[Any]:
     """Make the type of a tool's result; anything where nothing is said.
 
-    Patterns and formats are not looked at: a server must not be able to choose both a pattern and
-    a text that takes hours to match.
+    Patterns, formats and uniqueItems are not looked at: a server must not be able to choose both
+    the rule and a value that takes hours to hold against it.
     """
     if schema is None:
         return TypeAdapter(Any)
-    validator = _validator(schema if isinstance(schema, bool) else _without_patterns(schema), None)
+    validator = _validator(
+        schema if isinstance(schema, bool) else _without_slow_rules(schema), None
+    )
 
     def check(value: Any) -> Any:
         for fault in _faults(validator, value):
@@ -116,13 +118,16 @@ def _validator(schema: Any, formats: FormatChecker | None) -> Validator:
     return kind(schema, registry=Registry(), format_checker=formats)
 
 
-def _without_patterns(value: Any) -> Any:
+def _without_slow_rules(value: Any) -> Any:
     if isinstance(value, Mapping):
         dropped = {"pattern"} if isinstance(value.get("pattern"), str) else set()
-        dropped |= {"patternProperties"} if "properties" in value or "type" in value else set()
-        return {key: _without_patterns(each) for key, each in value.items() if key not in dropped}
+        if "properties" in value or "type" in value:
+            dropped |= {"patternProperties"}
+        if isinstance(value.get("uniqueItems"), bool):
+            dropped |= {"uniqueItems"}
+        return {key: _without_slow_rules(each) for key, each in value.items() if key not in dropped}
     if isinstance(value, list):
-        return [_without_patterns(each) for each in value]
+        return [_without_slow_rules(each) for each in value]
     return value
 
 
