@@ -1,4 +1,9 @@
-"""Scores how much a text reads like an instruction to the model rather than a request."""
+"""Scores how much a text reads like an instruction to the model rather than a request.
+
+The weights were learned from the training parts of S-Labs' prompt injections (MIT), neuralchemy's
+prompt-injection core (Apache-2.0), BIPIA's mails (MIT), PolyAI's banking77 (CC BY 4.0) and
+CLINC150 (CC BY 3.0). They hold numbers under hashes, and none of the texts.
+"""
 
 import json
 from collections.abc import Sequence
@@ -53,7 +58,7 @@ def injection_score(text: str) -> float:
     """From 0 to 1, and suspicious from `SUSPICIOUS_FROM` on. A signal, never a gate by itself.
 
     A logistic regression, trained by tests/bench/train_injection.py. The first call reads the
-    weights. About a millisecond for a mail.
+    weights. About 0.02 ms of processor time for a message, 35 ms for 50,000 characters.
     """
     return shipped_weights().score(text)
 
