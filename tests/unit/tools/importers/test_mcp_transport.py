@@ -43,6 +43,7 @@ CASES: dict[str, tuple[Callable[[httpx2.Request], httpx2.Response], int]] = {
     "torn": (lambda _: httpx2.Response(200, stream=Torn()), LOST),
     "huge": (lambda _: _answered(200, b" " * (MOST_BYTES + 1)), TOO_LARGE),
     "bad credentials": (lambda _: _answered(401, b"{}", "application/json"), REFUSED),
+    "too many": (lambda _: _answered(429), NOT_SENT),
     "a proxy's no": (lambda _: _answered(405), REFUSED),
     "a proxy's trouble": (lambda _: _answered(502, b"{}", "application/json"), LOST),
     "a crash": (lambda _: _answered(500, b"<h1>Sorry</h1>"), LOST),

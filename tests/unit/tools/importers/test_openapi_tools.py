@@ -342,3 +342,53 @@ def test_text_that_nobody_sees_does_not_reach_a_model(shop: Any, crm: Crm) -> No
     _imported(shop, crm, "getCustomer", document=sly)
     assert agent_tool(shop.folder, "getCustomer").description == "Look up."
     assert hidden not in json.dumps(agent_tool(shop.folder, "createTicket").schema())
+
+
+def test_a_secret_that_cannot_be_sent_is_not_told(shop: Any, crm: Crm) -> None:
+    tool = _imported(shop, crm, "getCustomer")
+    variables = shop.variables | {"CRM_TOKEN": "s3cret\r\nX: y"}
+    with pytest.raises(ConfigurationError) as raised:
+        call_tool(tool, environment=variables, customer_id="c1")
+    assert "CRM_TOKEN cannot stand in a header" in str(raised.value)
+    assert "s3cret" not in str(raised.value)
+    with pytest.raises(ConfigurationError, match="CRM_URL is not set"):
+        call_tool(tool, environment={}, customer_id="c1")
+
+
+def test_headers_that_the_fleet_fills_are_not_the_models(shop: Any, crm: Crm) -> None:
+    keyed = copy.deepcopy(DOCUMENT)
+    keyed["paths"]["/tickets"]["post"]["parameters"] = [
+        {"name": "Idempotency-Key", "in": "header", "required": True, "schema": {}},
+        {"name": "Authorization", "in": "header", "schema": {"type": "string"}},
+        {"name": "Cookie", "in": "header", "schema": {"type": "string"}},
+    ]
+    sections = CRM + (
+        '[promises.createTicket]\nrepeat = "idempotent"\nidempotency_header = "idempotency-key"\n'
+    )
+    tool = _imported(shop, crm, "createTicket", sections, keyed)
+    assert not {"Idempotency-Key", "Authorization", "Cookie"} & set(tool.arguments.model_fields)
+    crm.status, crm.answer = 201, b'{"id": "t1"}'
+    call_tool(tool, environment=shop.variables, key="k1", subject="Hello", customer_id=7)
+    assert crm.seen[0].headers["idempotency-key"] == "k1"
+    assert crm.seen[0].headers["authorization"] == "Bearer t0p-s3cret"
+
+
+def test_a_service_cannot_choose_both_a_slow_pattern_and_a_text(shop: Any, crm: Crm) -> None:
+    slow = copy.deepcopy(DOCUMENT)
+    slow["components"]["schemas"]["Customer"]["properties"]["id"]["pattern"] = "^(a+)+$"
+    tool = _imported(shop, crm, "getCustomer", document=slow)
+    crm.answer = json.dumps({"id": "a" * 60 + "!"}).encode()
+    begun = time.monotonic()
+    assert call_tool(tool, environment=shop.variables, customer_id="c1")["id"].endswith("!")
+    assert time.monotonic() - begun < 2
+
+
+def test_a_service_that_is_away_and_a_broken_schema_are_told(shop: Any, crm: Crm) -> None:
+    tool = _imported(shop, crm, "getCustomer")
+    away = shop.variables | {"CRM_URL": "http://127.0.0.1:9"}
+    with pytest.raises(Unavailable):
+        call_tool(tool, environment=away, customer_id="c1")
+    broken = copy.deepcopy(DOCUMENT)
+    broken["components"]["schemas"]["Kind"]["type"] = "nonsense"
+    with pytest.raises(ConfigurationError, match="operation createTicket: 'nonsense' is not valid"):
+        _imported(shop, crm, "createTicket", document=broken)
