@@ -15,7 +15,7 @@ from bench.fleet_run import AGENT, AGENTS, TEXT, bench_fleet, fill_queue
 from bench.processor import ProcessorClock
 from fleet_contracts.envelope import build_envelope
 from fleet_workers.agents import load_release
-from fleet_workers.controller.conversation import build_messages, build_tools
+from fleet_workers.controller.conversation import build_tools, hold_conversation
 from fleet_workers.controller.situation import Situation
 from support.stacks import open_stack
 
@@ -60,7 +60,7 @@ def _question() -> tuple[list[object], list[object]]:
     release = load_release(AGENTS / AGENT)
     envelope = build_envelope(tenant="acme", agent=AGENT, input=TEXT)
     situation = Situation(release=release, envelope=envelope, steps=())
-    return list(build_messages(situation)), list(build_tools(release))
+    return hold_conversation(situation).messages, list(build_tools(release))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from fleet_contracts.envelope import AgentName
 from fleet_contracts.errors import ConfigurationError
 from fleet_contracts.faults import explain_faults
 from fleet_workers.agents.bounds import Rates, SpendLimits
+from fleet_workers.rails.personal_values import Kind
 from fleet_workers.tools.importers.settings import ImportSection, PromiseSection
 
 MANIFEST_NAME = "agent.toml"
@@ -66,9 +67,10 @@ class Manifest(_Part):
     `promises` is laid over what tools say themselves. `environment` names the only environment
     variables that the tools may see. `review_below` is the confidence, 0 to 1, under which an
     answer goes to a person. `scopes` grants rights that tools ask for. `untrusted_data` names
-    fields of a task's data that hold what others wrote. `when_away` says, by tool, what happens
-    while its breaker is open or an operator has disabled it: the task waits (as where nothing is
-    said), the agent goes on without the tool, or a person takes over.
+    fields of a task's data that hold what others wrote. `readable` names kinds of personal data
+    that the model may read; of all others it sees placeholders. `when_away` says, by tool, what
+    happens while its breaker is open or an operator has disabled it: the task waits (as where
+    nothing is said), the agent goes on without the tool, or a person takes over.
     """
 
     name: AgentName
@@ -89,6 +91,7 @@ class Manifest(_Part):
     promises: dict[str, PromiseSection] = Field(default_factory=dict)
     spend: SpendLimits = SpendLimits()
     rates: Rates = Rates()
+    readable: frozenset[Kind] = frozenset()
 
     @model_validator(mode="after")
     def _imports_use_named_variables(self) -> "Manifest":

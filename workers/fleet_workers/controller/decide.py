@@ -1,10 +1,16 @@
 """The controller: a pure function of release, envelope and journal to the next decision."""
 
+from dataclasses import replace
 from typing import Any
 
 from fleet_contracts.outcome import ReviewKind
 from fleet_workers.controller.conclude import conclude_call, conclude_text
-from fleet_workers.controller.conversation import build_messages, build_tools, head_text
+from fleet_workers.controller.conversation import (
+    build_tools,
+    head_text,
+    hold_conversation,
+    restored,
+)
 from fleet_workers.controller.decision import (
     AskModel,
     CallTool,
@@ -20,6 +26,7 @@ from fleet_workers.controller.plan import Plan, fate_of, parse_arguments, plans
 from fleet_workers.controller.rulings import ruling_on
 from fleet_workers.controller.situation import Situation
 from fleet_workers.models.control import CONTROL_NAMES
+from fleet_workers.rails.normalise import refusal_for_size
 from fleet_workers.review.decisions import Ruling, approval_key
 from fleet_workers.store.journal import Step, StepKind, StepState
 
@@ -30,6 +37,9 @@ def decide(situation: Situation) -> Decision:
     """Tell what to do next. The same journal always gives the same decision."""
     if not situation.count(StepKind.INBOUND):
         return CheckInbound()
+    too_long = refusal_for_size(situation.envelope.input)
+    if too_long:
+        return Park(kind=ReviewKind.SUSPICIOUS, reason=too_long)
     if situation.envelope.session_id and not situation.count(StepKind.MEMORY):
         return Recall()
     finished = plans(situation.steps, situation.release.name)
@@ -44,11 +54,13 @@ def _ask(situation: Situation) -> Decision:
             kind=ReviewKind.OVER_BUDGET,
             reason=f"No answer after {limit} model calls, which is the agent's limit.",
         )
+    conversation = hold_conversation(situation)
     return AskModel(
-        messages=build_messages(situation),
+        messages=conversation.messages,
         tools=build_tools(situation.release),
         tier=situation.release.manifest.tier,
         head=head_text(situation.release),
+        placeholders=conversation.masker.digest,
     )
 
 
@@ -58,7 +70,7 @@ def _follow(situation: Situation, plan: Plan) -> Decision:
     if not plan.calls:
         if not (plan.text or "").strip():
             return _invalid("The model's reply was empty.", plan)
-        return conclude_text(situation, plan)
+        return _conclude_text(situation, plan)
     for index in range(len(plan.calls)):
         fate = fate_of(situation.steps, plan, index)
         if fate is None:
@@ -68,10 +80,18 @@ def _follow(situation: Situation, plan: Plan) -> Decision:
     return _ask(situation)
 
 
+def _conclude_text(situation: Situation, plan: Plan) -> Decision:
+    try:
+        text = restored(situation, plan, plan.text or "")
+        return conclude_text(situation, replace(plan, text=text))
+    except ValueError as error:
+        return _invalid(str(error), plan)
+
+
 def _begin_call(situation: Situation, plan: Plan, index: int) -> Decision:
     call = plan.calls[index]
     try:
-        arguments = parse_arguments(call)
+        arguments = restored(situation, plan, parse_arguments(call))
         if call.name in CONTROL_NAMES:
             if len(plan.calls) > 1:
                 raise ValueError(f"{call.name} must be the only call of a reply.")  # noqa: TRY301 every fault of a call is answered in one place

@@ -24,12 +24,14 @@ class AskModel:
     """Ask the model for the next calls, or for the answer.
 
     `head` is what stands before every conversation of the release, as text: it is kept once.
+    `placeholders` is the digest of the personal data that the messages hide.
     """
 
     messages: list[Message]
     tools: list[dict[str, Any]]
     tier: str
     head: str
+    placeholders: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

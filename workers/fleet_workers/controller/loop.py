@@ -141,6 +141,7 @@ def _ask_model(  # noqa: PLR0917 as above
             "messages": len(decision.messages),
             "head": journal.keep_text(decision.head),
             "conversation": sha256(json.dumps(decision.messages).encode()).hexdigest(),
+            **({"placeholders": decision.placeholders} if decision.placeholders else {}),
         },
     )
     guard.fence()

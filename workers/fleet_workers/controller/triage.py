@@ -11,6 +11,7 @@ from fleet_workers.controller.conversation import user_text
 from fleet_workers.controller.decision import AskModel, CheckInbound, Decision, Park, Reroute
 from fleet_workers.controller.plan import Plan, parse_arguments, plans
 from fleet_workers.models.control import CONTROL_SCHEMAS, HAND_OVER
+from fleet_workers.rails.personal_data import Masker
 from fleet_workers.store.journal import Step, StepKind
 
 SEND_PREFIX = "send_to_"
@@ -36,7 +37,7 @@ def decide_triage(
         return AskModel(
             messages=[
                 {"role": "system", "content": _INSTRUCTIONS},
-                {"role": "user", "content": user_text(envelope)},
+                {"role": "user", "content": Masker().mask(user_text(envelope))},
             ],
             tools=tools,
             tier="small",

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from fleet_workers.controller.situation import Situation
 from fleet_workers.models.messages import Message
+from fleet_workers.rails.normalise import normalise
 from fleet_workers.rails.provenance import (
     Lookup,
     Provenance,
@@ -56,7 +57,8 @@ def trust_before(situation: Situation, seq: int) -> Trust:
     trusted_data, untrusted_data = _split_data(situation)
     turns = [turn for step in situation.steps for turn in _turns(step)]
     said = [str(turn["content"]) for turn in turns if turn.get("role") == "user"]
-    request = [situation.envelope.input, situation.envelope.customer or "", *trusted_data, *said]
+    asked = normalise(situation.envelope.input).text
+    request = [asked, situation.envelope.customer or "", *trusted_data, *said]
     untrusted = untrusted_data + [str(t["content"]) for t in turns if t.get(TAINTED_TURN)]
     texts = TrustedTexts(texts=tuple(filter(None, request)), today=situation.now.date())
     provenance = Provenance(request=texts)

@@ -3,9 +3,11 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from hashlib import sha256
 from typing import Final
 
-from fleet_workers.rails.personal_values import Kind, find_personal_values
+from fleet_workers.rails.personal_values import Found, Kind, find_personal_values
 from fleet_workers.rails.phone_numbers import REGIONS
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -16,6 +18,17 @@ _NAMES: Final = "|".join([*(kind.name for kind in Kind), _TYPED])
 _PLACEHOLDER: Final = re.compile(
     rf"<(?:{_NAMES})_\d+>|(?<![^\W_])(?<!_)(?:{_NAMES})_\d+(?!\w)", re.IGNORECASE
 )
+
+
+@lru_cache(maxsize=256)
+def _values_in(text: str, regions: tuple[str, ...]) -> tuple[Found, ...]:
+    """A conversation is masked anew for each of its model calls; most of its texts stay."""
+    return tuple(find_personal_values(text, regions=regions))
+
+
+def holds_placeholder(text: str) -> bool:
+    """Tell whether anything in the text looks like a placeholder."""
+    return _PLACEHOLDER.search(text) is not None
 
 
 class Masker:
@@ -42,12 +55,19 @@ class Masker:
         """How many different values of each kind were masked so far; never the values."""
         return {Kind[name]: count for name, count in self._counts.items() if name != _TYPED}
 
+    @property
+    def digest(self) -> str | None:
+        """A hash of all placeholders with their values, to compare maskers; None without any."""
+        if not self._values:
+            return None
+        return sha256(repr(sorted(self._values.items())).encode()).hexdigest()[:16]
+
     def mask(self, text: str) -> str:
         """The text with a placeholder for each value of the kinds to be hidden."""
         spans = [(match.start(), match.end(), _TYPED) for match in _PLACEHOLDER.finditer(text)]
         spans += [
             (each.start, each.end, each.kind.name)
-            for each in find_personal_values(text, regions=self._regions)
+            for each in _values_in(text, self._regions)
             if each.kind in self._kinds
         ]
         masked, done = [], 0

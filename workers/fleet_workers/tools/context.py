@@ -1,6 +1,6 @@
 """What a tool is told about the task that calls it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from uuid import UUID
@@ -19,6 +19,8 @@ class ToolContext:
     so a system that honours it does the work once. `environment` holds the variables that the
     agent's file names, and no others. `http` is a shared client, safe to use from any thread,
     whose default timeout is the tool's own; its errors need no handling: the runtime classes them.
+    `fence` is for tools that go out in another way: called right before, it stops a worker that
+    has lost its task.
     """
 
     task_id: UUID
@@ -28,3 +30,4 @@ class ToolContext:
     idempotency_key: str
     http: httpx2.Client
     environment: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    fence: Callable[[], None] = lambda: None

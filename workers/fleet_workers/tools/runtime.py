@@ -15,6 +15,7 @@ from fleet_contracts.errors import (
     FleetError,
     InDoubt,
     PermanentError,
+    PolicyError,
     TimedOut,
     TooEarly,
     TransientError,
@@ -69,6 +70,7 @@ class ToolRuntime:
             TransientError: It may succeed later.
             PermanentError: It will not: refused, a broken tool, or a result of another shape.
             TooEarly: Whether it was done before cannot be told yet.
+            PolicyError: It is about another customer; nothing was done.
             InDoubt: The tool's code broke in a write: it may have been done.
             LeaseLost: Another worker holds the task.
         """
@@ -79,12 +81,14 @@ class ToolRuntime:
             agent=agent,
             idempotency_key=key,
             http=self._client(tool.timeout.total_seconds()),
+            fence=fence,
             environment={
                 name: self._environment[name] for name in environment if name in self._environment
             },
         )
         parsed = tool.parse_arguments(arguments)
         _fence_of_call.set(fence)
+        _require_own(tool, context, parsed)
         if repeat is not None and tool.reconciler is not None:
             fence()
             found = _classed(tool, lambda: tool.reconciler(context, **parsed))  # type: ignore[misc]
@@ -128,6 +132,23 @@ class ToolRuntime:
 def _check_fence(_request: httpx2.Request) -> None:
     """Before each request of a tool: it may look something up first and hang before it writes."""
     _fence_of_call.get()()
+
+
+def _require_own(tool: Tool, context: ToolContext, parsed: dict[str, Any]) -> None:
+    """Make sure that a call is about the task's own customer, whatever a prompt says.
+
+    Raises:
+        PolicyError: It is about somebody else, or the task has no customer.
+    """
+    named = parsed.get(tool.customer_argument) if tool.customer_argument else None
+    if tool.owner is not None:
+        owner = tool.owner
+        named = _classed(tool, lambda: owner(context, **parsed))
+    if named is not None and str(named) != context.customer:
+        raise PolicyError(
+            f"{tool.name} is about another customer than this task: nobody else's data may be "
+            "looked up or changed."
+        )
 
 
 def _require_end(tool: Tool, repeat: Repeat) -> None:
