@@ -25,7 +25,8 @@ class SpendLimits(BaseModel):
     """Bounds on money, in US dollars; what is not set is not bounded. Days are those of UTC.
 
     `moved` bounds what tools pay out, refund or charge; `cost` what models and tools cost. A
-    customer's and a tenant's totals count what all agents spend.
+    customer's and a tenant's totals count what all agents spend, also those without a limit. Tasks
+    that name no customer count as those of one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -47,7 +47,7 @@ class Admission(Protocol):
         Admitting a call of the same key again reserves nothing more.
 
         Raises:
-            PolicyError: It may not be made: the model is told why.
+            PolicyError: It may not be made, or its amount is no sum: the model is told why.
             BudgetError: A limit on money would be passed: a person is asked.
             BreakerOpen: The tool fails for now.
             ToolDisabled: An operator has disabled it.
@@ -56,19 +56,26 @@ class Admission(Protocol):
         ...
 
     def settle(self, call: ProposedCall, *, happened: bool) -> None:
-        """Turn what was reserved into what was spent, or give it back."""
+        """Turn what was reserved into what was spent, or give it back; once, however often told.
+
+        While the store is away it stays reserved, which is never too little.
+        """
+        ...
+
+    def give_back(self, key: str) -> None:
+        """Give back what was reserved under a key: its call was not made. Otherwise as above."""
         ...
 
     def admit_question(self, question: ProposedQuestion) -> None:
-        """Let a model call be made; where costs are limited, the most that it can cost is reserved.
+        """Let a model call be made; the most that it can cost is reserved, where that is known.
 
         Raises:
-            BudgetError: A limit would be passed, or the model's price is not known.
+            BudgetError: A limit would be passed, or there is one and the price is not known.
         """
         ...
 
     def settle_question(self, question: ProposedQuestion, cost_usd: Decimal | None) -> None:
-        """Turn what was reserved into what it cost; None where that is not known."""
+        """Turn what was reserved into what it cost; None, where that is not known, keeps it."""
         ...
 
 
@@ -79,6 +86,9 @@ class Everything:
         """Let it be made."""
 
     def settle(self, call: ProposedCall, *, happened: bool) -> None:
+        """Nothing was reserved."""
+
+    def give_back(self, key: str) -> None:
         """Nothing was reserved."""
 
     def admit_question(self, question: ProposedQuestion) -> None:

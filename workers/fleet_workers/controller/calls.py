@@ -1,5 +1,6 @@
 """Makes one tool call: admitted, journaled before and after, with what came of it."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -18,10 +19,16 @@ from fleet_workers.agents import AgentRelease
 from fleet_workers.controller.admission import ProposedCall
 from fleet_workers.controller.decision import CallTool, Park, Refuse
 from fleet_workers.controller.ports import Guard, Ports
-from fleet_workers.controller.rulings import NOT_CALLED_STEP, USED_STEP, held_back
+from fleet_workers.controller.rulings import (
+    NOT_CALLED_STEP,
+    SPEND_GATE,
+    USED_STEP,
+    held_back,
+    ruling_on,
+)
 from fleet_workers.controller.trust import untrusted_texts
 from fleet_workers.rails.inbound import inbound_signals
-from fleet_workers.review.decisions import approval_key
+from fleet_workers.review.decisions import Ruling, approval_key
 from fleet_workers.store.journal import Journal, StepKind
 from fleet_workers.tools import Tool
 from fleet_workers.tools.repeat import Repeat
@@ -51,16 +58,30 @@ def call_tool(
     try:
         ports.admission.admit(proposed)
     except (PolicyError, BudgetError) as error:
-        if decision.resumes is not None:  # begun when it was still allowed: nobody knows its end
-            journal.finish(decision.resumes, {"in_doubt": str(error)})
-        elif isinstance(error, BudgetError):
-            return _ask_person(decision, ReviewKind.OVER_BUDGET, str(error))
-        else:
-            _refuse(decision, journal, "grant", str(error))
+        stopped = _not_allowed(decision, journal, error)
     except (BreakerOpen, ToolDisabled) as error:
-        return _go_without(decision, proposed.release, journal, error)
+        stopped = _go_without(decision, proposed.release, journal, error)
     else:
         _call(decision, proposed, journal, ports, guard)
+        return None
+    if decision.resumes is None:  # a worker that died before the call may have reserved for it
+        guard.fence()
+        ports.admission.give_back(proposed.key)
+    return stopped
+
+
+def _not_allowed(
+    decision: CallTool, journal: Journal, error: PolicyError | BudgetError
+) -> Park | None:
+    if decision.resumes is not None:
+        # Begun when it was still allowed. Of a write nobody knows its end.
+        fate = "error" if decision.tool.effect == "read" else "in_doubt"
+        journal.finish(decision.resumes, {fate: str(error)})
+        return None
+    if isinstance(error, BudgetError):
+        gate = {"gate": SPEND_GATE, "ruling": "review", "reason": str(error)}
+        return _ask_person(decision, ReviewKind.OVER_BUDGET, str(error), gate)
+    _refuse(decision, journal, "grant", str(error))
     return None
 
 
@@ -140,15 +161,33 @@ def _go_without(
     journal: Journal,
     error: BreakerOpen | ToolDisabled,
 ) -> Park | None:
-    """Do what the agent's file says for a tool that is away; a call once begun waits for it."""
+    """Do what the agent's file says for a tool that is away.
+
+    A write once begun waits for it, and so does a call that a person wants to be made.
+    """
     chosen = release.manifest.when_away.get(decision.tool.name, "wait")
-    if chosen == "wait" or decision.resumes is not None:
+    reason = f"{error} Go on without it, and tell the customer what could not be done."
+    if decision.resumes is not None:
+        if chosen != "without" or decision.tool.effect == "write":
+            raise error
+        journal.finish(decision.resumes, {"error": reason})
+        return None
+    if chosen == "wait" or _is_wanted(decision, journal):
         raise error
     if chosen == "review":
         return _ask_person(decision, ReviewKind.TOOL_AWAY, str(error))
-    reason = f"{error} Go on without it, and tell the customer what could not be done."
     _refuse(decision, journal, "breaker", reason)
     return None
+
+
+def _is_wanted(decision: CallTool, journal: Journal) -> bool:
+    """Whether a person was told that the tool is away, and wants the call all the same."""
+    ruled = ruling_on(journal.steps(), ReviewKind.TOOL_AWAY, _key_of(decision))
+    return ruled is not None and ruled.ruling is Ruling.APPROVE
+
+
+def _key_of(decision: CallTool) -> dict[str, Any]:
+    return approval_key(decision.tool.name, decision.plan, decision.index, decision.arguments)
 
 
 def _refuse(decision: CallTool, journal: Journal, gate: str, reason: str) -> None:
@@ -156,17 +195,19 @@ def _refuse(decision: CallTool, journal: Journal, gate: str, reason: str) -> Non
     note_refusal(refusal, journal)
 
 
-def _ask_person(decision: CallTool, kind: ReviewKind, reason: str) -> Park:
+def _ask_person(
+    decision: CallTool, kind: ReviewKind, reason: str, *gates: Mapping[str, str]
+) -> Park:
     proposal = {
         "tool": decision.tool.name,
         "arguments": dict(decision.arguments),
         "plan": decision.plan,
         "call": decision.index,
     }
-    return Park(kind=kind, reason=reason, proposal=proposal, gates=decision.gates)
+    return Park(kind=kind, reason=reason, proposal=proposal, gates=(*decision.gates, *gates))
 
 
 def _note_held_back(decision: CallTool, journal: Journal, why: str) -> None:
     """A call that did not go out is not in doubt, and needs no second word of a person."""
-    key = approval_key(decision.tool.name, decision.plan, decision.index, decision.arguments)
-    journal.record(StepKind.REVIEW, NOT_CALLED_STEP, held_back(len(journal.steps()), key, why))
+    held = held_back(len(journal.steps()), _key_of(decision), why)
+    journal.record(StepKind.REVIEW, NOT_CALLED_STEP, held)

@@ -23,7 +23,7 @@ from fleet_workers.controller.decision import (
 )
 from fleet_workers.controller.gates import Action, pass_gates
 from fleet_workers.controller.plan import Plan, fate_of, parse_arguments, plans
-from fleet_workers.controller.rulings import ruling_on
+from fleet_workers.controller.rulings import may_pass_limits, ruling_on
 from fleet_workers.controller.situation import Situation
 from fleet_workers.models.control import CONTROL_NAMES
 from fleet_workers.rails.normalise import refusal_for_size
@@ -124,7 +124,7 @@ def _begin_tool(
             tool=tool,
             arguments=arguments,
             allowed_by=passage.approved_in,
-            beyond_limits=action.is_allowed_beyond_limits,
+            beyond_limits=action.may_pass_limits,
             gates=gates,
         )
     if verdict.review is None:
@@ -154,6 +154,7 @@ def _resume_call(situation: Situation, plan: Plan, index: int, begun: Step) -> D
             arguments=arguments,
             resumes=begun.seq,
             allowed_by=decided.review if decided else None,
+            beyond_limits=may_pass_limits(situation.steps, key),
         )
     unknown = (
         f"{begun.name} was begun by a worker that stopped. Whether it took effect is not known"

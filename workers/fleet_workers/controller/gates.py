@@ -15,7 +15,7 @@ from fleet_contracts.outcome import ReviewKind
 from fleet_workers.agents.manifest import ApprovalRule
 from fleet_workers.agents.policy import policy_version
 from fleet_workers.controller.lock import lock_reasons, ungrounded_arguments
-from fleet_workers.controller.rulings import Ruled, ruling_on
+from fleet_workers.controller.rulings import Ruled, may_pass_limits, ruling_on
 from fleet_workers.controller.situation import Situation
 from fleet_workers.controller.trust import Trust, trust_before
 from fleet_workers.review.decisions import Ruling, approval_key
@@ -75,7 +75,12 @@ class Action:
         return approval_key(self.tool.name, self.plan, self.call, self.arguments)
 
     @cached_property
-    def is_allowed_beyond_limits(self) -> bool:
+    def may_pass_limits(self) -> bool:
+        """Whether a person has allowed this call although it passes a limit on money."""
+        return may_pass_limits(self.situation.steps, self.call_key)
+
+    @cached_property
+    def is_one_more_allowed(self) -> bool:
         """Whether a person has allowed this call although a limit was reached."""
         ruled = ruling_on(self.situation.steps, ReviewKind.OVER_BUDGET, self.call_key)
         return ruled is not None and ruled.ruling is Ruling.APPROVE
@@ -89,7 +94,7 @@ class Action:
 def _budget(action: Action) -> Verdict:
     made = sum(1 for step in action.situation.steps if step.kind is StepKind.TOOL)
     limit = action.situation.release.manifest.limits.tool_calls
-    if made < limit or action.is_allowed_beyond_limits:
+    if made < limit or action.is_one_more_allowed:
         return Verdict(gate="budget", ruling="pass")
     return Verdict(
         gate="budget",

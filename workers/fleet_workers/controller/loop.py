@@ -2,10 +2,11 @@
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from hashlib import sha256
 
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope
-from fleet_contracts.errors import BudgetError
+from fleet_contracts.errors import BudgetError, FleetError, TimedOut
 from fleet_contracts.outcome import ReviewKind
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.agents.bounds import SpendLimits
@@ -28,7 +29,7 @@ from fleet_workers.controller.plan import plan_result
 from fleet_workers.controller.ports import UNGUARDED, Draining, Guard, Ports
 from fleet_workers.controller.situation import Situation
 from fleet_workers.controller.triage import decide_triage
-from fleet_workers.models.messages import ChatRequest
+from fleet_workers.models.messages import ChatReply, ChatRequest
 from fleet_workers.rails.inbound import inbound_signals
 from fleet_workers.store.journal import Journal, StepKind, Usage
 
@@ -101,7 +102,9 @@ def _carry_out(  # noqa: PLR0917 one line a decision
         case Refuse():
             note_refusal(decision, journal)
         case Settle():
+            begun = journal.steps()[decision.step]
             journal.finish(decision.step, {"error": decision.error})
+            ports.admission.give_back(begun.request["key"])
         case CallTool():
             proposed = propose(decision, catalogue.get(agent), envelope)
             return call_tool(decision, proposed, journal, ports, guard)
@@ -145,7 +148,7 @@ def _ask_model(  # noqa: PLR0917 as above
         },
     )
     guard.fence()
-    reply = ports.model.complete(question.request)
+    reply = _complete(question, ports)
     usage = Usage(
         model=reply.model,
         tokens=reply.prompt_tokens + reply.completion_tokens,
@@ -154,6 +157,17 @@ def _ask_model(  # noqa: PLR0917 as above
     journal.finish(seq, plan_result(reply), usage)
     ports.admission.settle_question(question, reply.cost_usd)
     return None
+
+
+def _complete(question: ProposedQuestion, ports: Ports) -> ChatReply:
+    """Ask; what gave no answer cost nothing, unless an answer may have come too late."""
+    try:
+        return ports.model.complete(question.request)
+    except TimedOut:
+        raise
+    except FleetError:
+        ports.admission.settle_question(question, Decimal(0))
+        raise
 
 
 def _note_end(decision: Finish | Park | Reroute, journal: Journal) -> None:

@@ -16,6 +16,10 @@ NOT_CALLED_STEP = "not_called"
 """Name of the step that says that a call was held back before anything went out: it may be made."""
 
 
+SPEND_GATE = "spend"
+"""What a limit on money is called where a person is asked to let a call pass it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruled:
     """What a person said, and in which review; or that a call was held back, and in which step."""
@@ -54,6 +58,23 @@ def ruling_on(steps: Sequence[Step], kind: ReviewKind, key: Mapping[str, Any]) -
                 at=datetime.fromisoformat(said["at"]) if said.get("at") else None,
             )
     return None
+
+
+def may_pass_limits(steps: Sequence[Step], key: Mapping[str, Any]) -> bool:
+    """Whether a person who was told of a limit on money has let exactly this call pass it."""
+    ruled = ruling_on(steps, ReviewKind.OVER_BUDGET, key)
+    if ruled is None or ruled.ruling is not Ruling.APPROVE:
+        return False
+    asked: Step | None = None
+    for step in steps:
+        if step.kind is not StepKind.REVIEW:
+            continue
+        if step.name == ReviewKind.OVER_BUDGET:
+            asked = step
+        elif step.name == DECISION_STEP and (step.result or {}).get("review") == ruled.review:
+            break
+    gates = (asked.result or {}).get("gates", ()) if asked is not None else ()
+    return any(each.get("gate") == SPEND_GATE for each in gates)
 
 
 def held_back(place: int, key: Mapping[str, Any], why: str) -> dict[str, Any]:

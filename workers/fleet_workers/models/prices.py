@@ -26,6 +26,11 @@ class Price(BaseModel):
     input_usd: _Usd
     output_usd: _Usd
 
+    @property
+    def costs(self) -> bool:
+        """Whether anything is charged."""
+        return bool(self.input_usd or self.output_usd)
+
 
 class _File(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,19 +41,32 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Prices by model name; a name may end in `*`. Exact names go before patterns."""
+    """Prices by model name; a name may end in `*`. Of several that fit, the longest counts."""
 
     by_model: Mapping[str, Price]
 
     def cost_usd(self, model: str, *, input_tokens: int, output_tokens: int) -> Decimal | None:
-        """What a call costs, or None where the model's price is not known."""
-        price = self.by_model.get(model) or next(
-            (price for name, price in self.by_model.items() if fnmatchcase(model, name)), None
-        )
-        if price is None:
+        """What a call costs, or None where the model's price, or what it took, is not known.
+
+        An endpoint that does not tell tells of no tokens at all.
+        """
+        price = self._price(model)
+        if price is None or (price.costs and not input_tokens and not output_tokens):
             return None
         total = price.input_usd * input_tokens + price.output_usd * output_tokens
         return total / _MILLION
+
+    def is_free(self, model: str) -> bool | None:
+        """Whether calls of a model cost nothing; None where its price is not known."""
+        price = self._price(model)
+        return None if price is None else not price.costs
+
+    def _price(self, model: str) -> Price | None:
+        exact = self.by_model.get(model)
+        if exact is not None:
+            return exact
+        fitting = [name for name in self.by_model if fnmatchcase(model, name)]
+        return self.by_model[max(fitting, key=len)] if fitting else None
 
 
 NOTHING_COSTS = {"offline-*": Price(input_usd=Decimal(0), output_usd=Decimal(0))}

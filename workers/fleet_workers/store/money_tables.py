@@ -1,6 +1,7 @@
 """Tables of what is spent, and of rights that are withheld."""
 
 from sqlalchemy import Column, Date, DateTime, Index, Numeric, Table, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from fleet_workers.store.tables import metadata
 
@@ -18,6 +19,7 @@ spend_entries = Table(
     Column("customer", Text),
     Column("purpose", Text, nullable=False),
     Column("amount_usd", Numeric(20, 8), nullable=False),
+    Column("counted", JSONB, nullable=False),
     Column("state", Text, nullable=False, server_default="reserved"),
     Column("day", Date, nullable=False),
     Column("created_at", _TIME, nullable=False, server_default=_NOW),
@@ -31,7 +33,7 @@ spend_totals = Table(
     Column("kind", Text, primary_key=True),
     Column("subject", Text, primary_key=True),
     Column("day", Date, primary_key=True),
-    Column("amount_usd", Numeric(20, 8), nullable=False),
+    Column("amount_usd", Numeric(30, 8), nullable=False),
 )
 
 withheld_rights = Table(

@@ -1,18 +1,17 @@
 """The ledger of money: reserved before it is spent, settled after, bounded by limits.
 
 `moved` is what tools pay out, refund or charge; `cost` is what models and tools cost. Totals are
-kept by task, customer and tenant, a customer's and a tenant's by day (UTC).
+kept by task, customer and tenant, a customer's and a tenant's by day (UTC, by the store's clock).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
-from typing import Any, Literal
+from datetime import date
+from decimal import ROUND_UP, Decimal
+from typing import Any, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from fleet_contracts.errors import BudgetError
@@ -20,12 +19,22 @@ from fleet_workers.store.money_tables import spend_entries, spend_totals
 
 SpendKind = Literal["moved", "cost"]
 
+DECIMALS: Final = 8
+"""Decimals of a US dollar that the ledger keeps."""
+
+MOST_USD: Final = Decimal(10) ** 12
+"""No single amount reaches this."""
+
 _ALWAYS = date(1970, 1, 1)  # the day of totals that are not by day
+_TODAY: Any = literal_column("(now() AT TIME ZONE 'UTC')::date")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """A limit in US dollars on a total. `said` is how it is called in an error: "a day's …"."""
+    """A limit in US dollars on a total, or a total that is only counted where it is None.
+
+    `said` is how it is called in an error: "a day's …".
+    """
 
     subject: str
     by_day: bool
@@ -35,7 +44,11 @@ class Bound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expense:
-    """What is about to be spent. `key` and `kind` name it: reserved again, it counts once."""
+    """What is about to be spent, and what it counts against.
+
+    `key` and `kind` name it: reserved again, it counts once. `amount_usd` has at most `DECIMALS`
+    decimals and is under `MOST_USD`. `at_most_usd` bounds it by itself.
+    """
 
     key: str
     kind: SpendKind
@@ -45,19 +58,8 @@ class Expense:
     customer: str | None
     purpose: str
     amount_usd: Decimal
-
-
-class Spent(BaseModel):
-    """What one tenant's agent spent on a day, reserved sums included."""
-
-    model_config = ConfigDict(frozen=True)
-
-    tenant: str
-    agent: str
-    day: date
-    kind: str
-    amount_usd: Decimal
-    entries: int
+    at_most_usd: Decimal | None = None
+    bounds: Sequence[Bound] = ()
 
 
 def task_total(task_id: UUID) -> str:
@@ -75,139 +77,146 @@ def customer_total(tenant: str, customer: str) -> str:
     return f"customer {len(tenant)} {tenant} {customer}"
 
 
-def reserve(connection: Connection, expense: Expense, bounds: Iterable[Bound]) -> None:
-    """Reserve an expense in all totals, or in none of them.
+def reserve(connection: Connection, expenses: Sequence[Expense]) -> None:
+    """Reserve expenses in all their totals, or, where a limit would be passed, in none of them.
 
     The totals' rows are locked in one order until the transaction ends, so that workers that
-    spend at the same time go one after another and none gets past a limit.
+    spend at the same time go one after another and none gets past a limit. What was given back
+    may be reserved again; what is reserved or spent is not looked at again.
 
     Raises:
-        BudgetError: A limit would be passed; the text names it. Roll the transaction back.
+        BudgetError: Names every limit that would be passed. Roll the transaction back.
     """
-    today = datetime.now(UTC).date()
-    if not _note(connection, expense, today):
-        return
-    for bound in sorted(bounds, key=lambda each: (each.subject, each.by_day)):
-        _add(connection, expense, bound, today if bound.by_day else _ALWAYS)
+    faults: list[str] = []
+    for expense in sorted(expenses, key=lambda each: each.kind):
+        today = _note(connection, expense)
+        if today is not None:
+            faults += _count(connection, expense, today)
+    if faults:
+        raise BudgetError(" ".join(faults))
 
 
-def settle(
-    connection: Connection,
-    key: str,
-    kind: SpendKind,
-    subjects: Iterable[tuple[str, bool]],
-    *,
-    amount_usd: Decimal,
-) -> None:
-    """Turn a reservation into what was really spent; zero gives it back. Once only.
+def settle(connection: Connection, key: str, *, amount_usd: Decimal | None = None) -> None:
+    """Turn what is reserved under a key into what was really spent: as reserved, or this much.
 
-    `subjects` are those that it was reserved for, each with whether it is by day.
+    Once only: what is settled or given back stays so.
     """
-    entry = connection.execute(
-        update(spend_entries)
-        .where(
-            spend_entries.c.key == key,
-            spend_entries.c.kind == kind,
-            spend_entries.c.state == "reserved",
-        )
-        .values(state="spent" if amount_usd else "released", settled_at=func.now())
-        .returning(spend_entries.c.amount_usd, spend_entries.c.day)
-    ).one_or_none()
-    if entry is None or entry.amount_usd == amount_usd:
-        return
-    connection.execute(
-        update(spend_entries)
-        .where(spend_entries.c.key == key, spend_entries.c.kind == kind)
-        .values(amount_usd=amount_usd)
-    )
-    for subject, by_day in sorted(subjects):
-        connection.execute(
-            update(spend_totals)
-            .where(
-                spend_totals.c.kind == kind,
-                spend_totals.c.subject == subject,
-                spend_totals.c.day == (entry.day if by_day else _ALWAYS),
-            )
-            .values(amount_usd=spend_totals.c.amount_usd - entry.amount_usd + amount_usd)
-        )
+    _close(connection, key, "spent", amount_usd)
 
 
-def spent(
-    connection: Connection, *, tenant: str | None, since: date, limit: int = 500
-) -> list[Spent]:
-    """What was spent by tenant, agent, day and kind, the newest day first."""
-    amount = func.sum(spend_entries.c.amount_usd).label("amount_usd")
-    columns = (
-        spend_entries.c.tenant,
-        spend_entries.c.agent,
-        spend_entries.c.day,
-        spend_entries.c.kind,
-    )
-    query = (
-        select(*columns, amount, func.count().label("entries"))
-        .where(spend_entries.c.day >= since, spend_entries.c.state != "released")
-        .group_by(*columns)
-        .order_by(spend_entries.c.day.desc(), amount.desc())
-        .limit(limit)
-    )
-    if tenant is not None:
-        query = query.where(spend_entries.c.tenant == tenant)
-    return [Spent.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+def give_back(connection: Connection, key: str) -> None:
+    """Take what is reserved under a key out of all totals: nothing was spent."""
+    _close(connection, key, "released", Decimal(0))
 
 
-def _note(connection: Connection, expense: Expense, today: date) -> bool:
-    """Write the entry; tells whether it is new."""
-    values: dict[str, Any] = {
-        "key": expense.key,
-        "kind": expense.kind,
-        "task_id": expense.task_id,
-        "tenant": expense.tenant,
-        "agent": expense.agent,
-        "customer": expense.customer,
-        "purpose": expense.purpose,
+def rounded(amount_usd: Decimal) -> Decimal:
+    """Up to what the ledger keeps, so that many small sums are not counted as nothing."""
+    return amount_usd.quantize(Decimal(1).scaleb(-DECIMALS), rounding=ROUND_UP)
+
+
+def as_usd(amount: Decimal) -> str:
+    """An amount for people: cents, and more decimals only where they count."""
+    plain = f"{amount:.{DECIMALS}f}".rstrip("0")
+    whole, _, fraction = plain.partition(".")
+    return f"{whole}.{fraction:0<2} USD"
+
+
+def _note(connection: Connection, expense: Expense) -> date | None:
+    """Write the entry; gives its day, or None where it stands already."""
+    counted = [[each.subject, each.by_day] for each in expense.bounds]
+    renewed: dict[str, Any] = {
         "amount_usd": expense.amount_usd,
-        "day": today,
+        "counted": counted,
+        "day": _TODAY,
     }
-    statement = insert(spend_entries).values(values)
-    written = connection.execute(
-        # What was given back may be reserved again: a call that was refused, then allowed.
+    statement = insert(spend_entries).values(
+        key=expense.key,
+        kind=expense.kind,
+        task_id=expense.task_id,
+        tenant=expense.tenant,
+        agent=expense.agent,
+        customer=expense.customer,
+        purpose=expense.purpose,
+        **renewed,
+    )
+    return connection.execute(
         statement.on_conflict_do_update(
             index_elements=[spend_entries.c.key, spend_entries.c.kind],
-            set_={"state": "reserved", "amount_usd": expense.amount_usd, "day": today},
+            set_={**renewed, "state": "reserved", "settled_at": None},
             where=spend_entries.c.state == "released",
-        ).returning(spend_entries.c.key)
+        ).returning(spend_entries.c.day)
+    ).scalar_one_or_none()
+
+
+def _count(connection: Connection, expense: Expense, today: date) -> Iterator[str]:
+    """Raise the totals; gives a sentence for each limit that is passed."""
+    what = f"{expense.purpose} for {as_usd(expense.amount_usd)}"
+    if expense.at_most_usd is not None and expense.amount_usd > expense.at_most_usd:
+        yield f"{what} is over the limit of one action, {as_usd(expense.at_most_usd)}."
+    for bound in sorted(expense.bounds, key=lambda each: (each.subject, each.by_day)):
+        day = today if bound.by_day else _ALWAYS
+        if not _add(connection, expense, bound, day) and bound.limit_usd is not None:
+            so_far = _total(connection, expense.kind, bound.subject, day)
+            yield (
+                f"{what} would pass {bound.said} of {as_usd(bound.limit_usd)}; "
+                f"{as_usd(so_far)} are used up."
+            )
+
+
+def _add(connection: Connection, expense: Expense, bound: Bound, day: date) -> bool:
+    """Raise one total; tells whether its limit allowed it."""
+    limit = bound.limit_usd
+    if limit is not None and expense.amount_usd > limit:
+        return False
+    raised = spend_totals.c.amount_usd + expense.amount_usd
+    statement = insert(spend_totals).values(
+        kind=expense.kind, subject=bound.subject, day=day, amount_usd=expense.amount_usd
+    )
+    written = connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[spend_totals.c.kind, spend_totals.c.subject, spend_totals.c.day],
+            set_={"amount_usd": raised},
+            where=None if limit is None else raised <= limit,
+        ).returning(spend_totals.c.amount_usd)
     ).one_or_none()
     return written is not None
 
 
-def _add(connection: Connection, expense: Expense, bound: Bound, day: date) -> None:
-    values = {
-        "kind": expense.kind,
-        "subject": bound.subject,
-        "day": day,
-        "amount_usd": expense.amount_usd,
-    }
-    raised = spend_totals.c.amount_usd + expense.amount_usd
-    fits = bound.limit_usd is None or expense.amount_usd <= bound.limit_usd
-    if fits:
-        statement = insert(spend_totals).values(values)
-        written = connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[spend_totals.c.kind, spend_totals.c.subject, spend_totals.c.day],
-                set_={"amount_usd": raised},
-                where=None if bound.limit_usd is None else raised <= bound.limit_usd,
-            ).returning(spend_totals.c.amount_usd)
-        ).one_or_none()
-        if written is not None:
-            return
-    so_far = connection.execute(
+def _total(connection: Connection, kind: str, subject: str, day: date) -> Decimal:
+    found = connection.execute(
         select(spend_totals.c.amount_usd).where(
-            spend_totals.c.kind == expense.kind,
-            spend_totals.c.subject == bound.subject,
+            spend_totals.c.kind == kind,
+            spend_totals.c.subject == subject,
             spend_totals.c.day == day,
         )
     ).scalar()
-    raise BudgetError(
-        f"{expense.purpose} for {expense.amount_usd:.2f} USD would pass {bound.said} of "
-        f"{bound.limit_usd:.2f} USD; {so_far or 0:.2f} USD are used up."
-    )
+    return found or Decimal(0)
+
+
+def _close(connection: Connection, key: str, state: str, amount_usd: Decimal | None) -> None:
+    entry = spend_entries.c
+    reserved = connection.execute(
+        select(entry.kind, entry.amount_usd, entry.day, entry.counted)
+        .where(entry.key == key, entry.state == "reserved")
+        .order_by(entry.kind)
+        .with_for_update()
+    ).all()
+    for row in reserved:
+        really = row.amount_usd if amount_usd is None else amount_usd
+        connection.execute(
+            update(spend_entries)
+            .where(entry.key == key, entry.kind == row.kind)
+            .values(state=state, amount_usd=really, settled_at=func.now())
+        )
+        if really == row.amount_usd:
+            continue
+        for subject, by_day in sorted(row.counted):
+            connection.execute(
+                update(spend_totals)
+                .where(
+                    spend_totals.c.kind == row.kind,
+                    spend_totals.c.subject == subject,
+                    spend_totals.c.day == (row.day if by_day else _ALWAYS),
+                )
+                .values(amount_usd=spend_totals.c.amount_usd - row.amount_usd + really)
+            )

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0006"
 down_revision = "0005"
@@ -13,6 +14,7 @@ _NOW = sa.text("now()")
 _OWN = "tenant = current_setting('fleet.tenant', true)"
 _GUARDED = (("spend_entries", "SELECT"), ("withheld_rights", "SELECT, INSERT, DELETE"))
 _USD = sa.Numeric(20, 8)
+_TOTAL_USD = sa.Numeric(30, 8)
 
 
 def upgrade() -> None:
@@ -27,6 +29,7 @@ def upgrade() -> None:
         sa.Column("customer", sa.Text()),
         sa.Column("purpose", sa.Text(), nullable=False),
         sa.Column("amount_usd", _USD, nullable=False),
+        sa.Column("counted", postgresql.JSONB(), nullable=False),
         sa.Column("state", sa.Text(), server_default="reserved", nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
         sa.Column("created_at", _TIME, server_default=_NOW, nullable=False),
@@ -38,7 +41,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), primary_key=True),
         sa.Column("subject", sa.Text(), primary_key=True),
         sa.Column("day", sa.Date(), primary_key=True),
-        sa.Column("amount_usd", _USD, nullable=False),
+        sa.Column("amount_usd", _TOTAL_USD, nullable=False),
     )
     op.create_table(
         "withheld_rights",
