@@ -13,6 +13,7 @@ FleetError
 ├── ConfigurationError    an operator must change a setting           not retryable
 ├── TransientError        the same call may succeed later             retryable
 │   ├── Unavailable       a server cannot be reached or is overloaded
+│   │   ├── NotSent       it could not be reached, and nothing went out
 │   │   └── BreakerOpen   it failed so often that it is left alone; no attempt is counted
 │   ├── ToolDisabled      an operator has switched the tool off; no attempt is counted
 │   ├── RateLimited       called as often as is allowed for now; no attempt is counted
@@ -102,12 +103,14 @@ class TransientError(FleetError):
     """The same call may succeed later.
 
     `retry_after_seconds` carries what the other side asked for, where it did. `counts_attempt`
-    tells whether the task uses up one of its attempts.
+    tells whether the task uses up one of its attempts, `was_sent` whether anything can have gone
+    out: where not, a write is not in doubt.
     """
 
     code = "transient"
     retryable = True
     counts_attempt: ClassVar[bool] = True
+    was_sent: ClassVar[bool] = True
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
@@ -120,6 +123,13 @@ class Unavailable(TransientError):
     code = "unavailable"
 
 
+class NotSent(Unavailable):
+    """A server cannot be reached, and nothing of the call went out."""
+
+    code = "not_sent"
+    was_sent = False
+
+
 class BreakerOpen(Unavailable):
     """A server failed so often that it is left alone for a while.
 
@@ -128,6 +138,7 @@ class BreakerOpen(Unavailable):
 
     code = "breaker_open"
     counts_attempt = False
+    was_sent = False
 
 
 class ToolDisabled(TransientError):
@@ -135,6 +146,7 @@ class ToolDisabled(TransientError):
 
     code = "tool_disabled"
     counts_attempt = False
+    was_sent = False
 
 
 class RateLimited(TransientError):
@@ -145,6 +157,7 @@ class RateLimited(TransientError):
 
     code = "rate_limited"
     counts_attempt = False
+    was_sent = False
 
 
 class TooEarly(TransientError):
@@ -155,6 +168,7 @@ class TooEarly(TransientError):
 
     code = "too_early"
     counts_attempt = False
+    was_sent = False
 
 
 class TimedOut(TransientError):

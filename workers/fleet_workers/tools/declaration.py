@@ -40,8 +40,9 @@ class Tool:
 
     `trusted`: the results are records of one's own systems; what anybody outside could have
     written is not. `prose` names fields of a trusted result that hold what others wrote, such as
-    a description; `*` says that others wrote all of it, as names that users choose. `sensitive` names fields whose values may stand in no write that the request
-    does not give them to. `open_world`: the arguments leave the house, even in a read.
+    a description; `*` says that others wrote all of it, as names that users choose. `sensitive`
+    names fields whose values may stand in no write that the request does not give them to.
+    `open_world`: the arguments leave the house, even in a read.
 
     `scopes` are rights that the agent's file must grant. `rate` is the most calls of all workers
     together, such as `100/minute`. `cost_usd` is what one call costs, `money` the argument that

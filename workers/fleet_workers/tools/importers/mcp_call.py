@@ -25,6 +25,7 @@ from fleet_contracts.errors import (
     ConfigurationError,
     FleetError,
     InDoubt,
+    NotSent,
     PermanentError,
     TimedOut,
     Unavailable,
@@ -73,7 +74,7 @@ class McpCall:
     def function(self) -> Callable[..., Any]:
         """The tool's function.
 
-        What broke before the call went out is Unavailable; what broke after it, too, where it may
+        What broke before the call went out is NotSent; what broke after it, too, where it may
         be repeated, and InDoubt in a write that may not. A server that says no is a
         PermanentError, and so is a tool that is not what was imported.
         """
@@ -97,7 +98,7 @@ class McpCall:
     def _send(self, context: ToolContext, given: Mapping[str, Any]) -> CallToolResult:
         for is_last in (False, True):
             session = self._ready(context)
-            _fence(context)()
+            context.fence()
             try:
                 return LOOP.run(
                     session.call(
@@ -118,7 +119,7 @@ class McpCall:
         """A session with a server whose tool is still what was imported.
 
         Raises:
-            Unavailable: The server cannot be reached, or does not say what it has.
+            NotSent: The server cannot be reached, or does not say what it has.
             PermanentError: The tool has changed.
         """
         way = open_way(self.section, self.folder, context.environment)
@@ -128,7 +129,7 @@ class McpCall:
             raise
         except Exception as error:
             reason = one_line(str(error) or type(error).__name__, _REASON_CHARACTERS)
-            raise Unavailable(f"{self.tool}: MCP server {self.server.name}: {reason}") from error
+            raise NotSent(f"{self.tool}: MCP server {self.server.name}: {reason}") from error
         if found.get(self.locked.remote) != self.locked.fingerprint:
             is_there = self.locked.remote in found
             log.error("tool.changed", tool=self.tool, server=self.server.name, is_there=is_there)
@@ -152,7 +153,7 @@ class McpCall:
     def _classed(self, error: MCPError) -> FleetError:
         text = f"{self.tool}: {one_line(error.message, _REASON_CHARACTERS)}"
         if error.code == NOT_SENT:
-            return Unavailable(text)
+            return NotSent(text)
         if error.code in _NOT_DONE or (error.code == TOO_LARGE and not self.is_write):
             return PermanentError(text)
         # What answered too much once will again.
@@ -175,12 +176,6 @@ def open_way(section: ImportSection, folder: Path, environment: Mapping[str, str
     url = address(environment, source.url_variable)
     headers = authorization(section, environment)
     return lambda: over_http(url, headers)
-
-
-def _fence(context: ToolContext) -> Callable[[], None]:
-    """What raises where the task is no longer ours. MCP does not pass through `context.http`."""
-    fence: Callable[[], None] = getattr(context, "fence", lambda: None)
-    return fence
 
 
 def _value(tool: str, result: CallToolResult) -> Any:
