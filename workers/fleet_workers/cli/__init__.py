@@ -17,6 +17,8 @@ from fleet_workers.cli import (
     processes,
     replays,
     reviews,
+    rights,
+    spend,
     store,
     tools,
 )
@@ -26,6 +28,8 @@ cli.add_typer(processes.commands)
 agents.commands.command("import")(imports.import_tools)
 cli.add_typer(agents.commands, name="agents")
 cli.add_typer(tools.commands, name="tools")
+cli.add_typer(rights.commands, name="rights")
+cli.command("spend")(spend.show_spend)
 cli.add_typer(store.commands, name="db")
 cli.add_typer(accounts.tenant_commands, name="tenants")
 cli.add_typer(accounts.key_commands, name="keys")

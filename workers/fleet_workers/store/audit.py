@@ -25,6 +25,7 @@ class AuditKind(StrEnum):
     DECISION = "decision"
     PAUSE = "pause"
     SWITCH = "switch"
+    RIGHT = "right"
     TENANT = "tenant"
     KEY = "key"
     RELEASE = "release"

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from fleet_workers.store import audit
+from fleet_workers.store.audit import AuditKind, Entry, digest
 from fleet_workers.store.money_tables import withheld_rights
 from fleet_workers.store.switches import CHANNEL
 
@@ -39,18 +41,31 @@ class WithheldRight(BaseModel):
 
 def withhold(
     connection: Connection, *, tenant: str, customer: str, name: str, reason: str, withheld_by: str
-) -> None:
+) -> WithheldRight:
     """Let no agent use a right for this tenant or customer. Again, it keeps the first reason."""
-    connection.execute(
+    own = (
+        withheld_rights.c.tenant == tenant,
+        withheld_rights.c.customer == customer,
+        withheld_rights.c.name == name,
+    )
+    added = connection.execute(
         insert(withheld_rights)
         .values(tenant=tenant, customer=customer, name=name, reason=reason, withheld_by=withheld_by)
         .on_conflict_do_nothing()
-    )
+        .returning(withheld_rights.c.name)
+    ).one_or_none()
+    if added is not None:
+        what = f"{name} withheld"
+        _note(connection, what, by=withheld_by, tenant=tenant, customer=customer, why=reason)
     _announce(connection)
+    found = connection.execute(select(withheld_rights).where(*own))
+    return WithheldRight.model_validate(dict(found.mappings().one()))
 
 
-def restore(connection: Connection, *, tenant: str, customer: str, name: str) -> bool:
-    """Give a right back. Tells whether it was withheld."""
+def restore(
+    connection: Connection, *, tenant: str, customer: str, name: str, restored_by: str
+) -> bool:
+    """Give a right back; others that cover the same calls stay. Tells whether it was withheld."""
     removed = connection.execute(
         delete(withheld_rights)
         .where(
@@ -60,6 +75,8 @@ def restore(connection: Connection, *, tenant: str, customer: str, name: str) ->
         )
         .returning(withheld_rights.c.name)
     ).one_or_none()
+    if removed is not None:
+        _note(connection, f"{name} restored", by=restored_by, tenant=tenant, customer=customer)
     _announce(connection)
     return removed is not None
 
@@ -68,6 +85,23 @@ def all_withheld(connection: Connection) -> list[WithheldRight]:
     """Every right that is withheld now, oldest first."""
     rows = connection.execute(select(withheld_rights).order_by(withheld_rights.c.created_at))
     return [WithheldRight.model_validate(dict(row)) for row in rows.mappings()]
+
+
+def _note(
+    connection: Connection, what: str, *, by: str, tenant: str, customer: str, why: str = ""
+) -> None:
+    # A customer may be called by an e-mail address, and entries outlive what they are about.
+    whose = "all" if customer == EVERY_CUSTOMER else "one"
+    digests = {} if whose == "all" else {"customer_sha256": digest(customer)}
+    entry = Entry(
+        kind=AuditKind.RIGHT,
+        who=by,
+        what=what,
+        why=why,
+        tenant=tenant,
+        detail={"customers": whose, **digests},
+    )
+    audit.add(connection, entry)
 
 
 def _announce(connection: Connection) -> None:
