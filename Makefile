@@ -1,10 +1,10 @@
 # Everything is done with relative paths, so that the folder's own path may contain spaces.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types bench chaos clean lock
+.PHONY: help setup run test check lint types bench bench-security chaos clean lock
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
-		printf '  make %-7s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
+		printf '  make %-14s %s\n' "$$name" "$$what"; done
 	@echo '  ONCE=1 make run ends after the inbox; INBOX=file.jsonl takes requests of your own'
 
 setup: ## make .venv with all that is needed (the others do it by themselves)
@@ -29,6 +29,9 @@ types: setup ## mypy
 
 bench: setup ## measure; prints one figure a line
 	@.venv/bin/python tests/bench $${ONLY:-}
+
+bench-security: setup ## attack the gates with AgentDojo, and measure the rails; ONLY=gates
+	@.venv/bin/python tests/bench/security $${ONLY:-}
 
 chaos: setup ## kill workers and servers while tasks are at work; KILLS=200
 	@.venv/bin/python tests/chaos

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from bench.dbos_environment import dbos_python
 from bench.drain import Drain, measure_drain
+from bench.package_environment import python_with
 from bench.processor import ProcessorClock
 from support.stacks import open_stack
 
+VERSION = "3.4.0"
 _APP = Path(__file__).parent / "dbos_app.py"
 _DONE = text("SELECT count(*) FROM dbos.workflow_status WHERE status = 'SUCCESS'")
 
@@ -23,7 +24,7 @@ def drain_dbos(*, tasks: int, workers: int, slots: int) -> Drain:
     Raises:
         NotInstalled: DBOS is not here.
     """
-    python = dbos_python()
+    python = python_with("dbos", VERSION)
     with open_stack("rabbitmq") as stack:
         url = stack.store_url.replace("postgresql://", "postgresql+psycopg://")
         environment = {**os.environ, "BENCH_STORE_URL": url}

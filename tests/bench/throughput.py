@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 
-from bench.dbos_environment import NotInstalled
 from bench.drain import Drain
 from bench.drain_celery import drain_celery
 from bench.drain_dbos import drain_dbos
 from bench.drain_fleet import drain_fleet
 from bench.figures import Figure, Remark, Said
+from bench.package_environment import NotInstalled
 
 _SLOTS = 100  # a process, on all sides
 _TASKS = {"fleet": 2500, "bare_celery": 6000, "dbos": 2000}  # some seconds of work for each

@@ -90,7 +90,7 @@ class ChaosTask:
         return build_envelope(
             tenant=TENANT,
             agent=self.script.agent,
-            input=f"Please see to my case. {words}",
+            input=f"Please see to my case, it is about 0.01 USD. {words}",
             customer=self.customer,
             session_id=self.session_id,
             idempotency_key=f"chaos-{self.ref}",

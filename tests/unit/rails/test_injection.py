@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.injection_texts import DATA, held_out_customers, mails
+from bench.security.injection_texts import DATA, held_out_customers, mails
 from fleet_workers.rails.inbound import inbound_signals
 from fleet_workers.rails.injection import SUSPICIOUS_FROM, injection_score
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.injection_texts import DATA, customer_messages, held_out_customers
+from bench.security.injection_texts import DATA, customer_messages, held_out_customers
 from fleet_workers.rails.normalise import normalise, refusal_for_size
 
 

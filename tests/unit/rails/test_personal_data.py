@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.injection_texts import DATA, held_out_customers
-from bench.personal_cases import personal_cases
+from bench.security.injection_texts import DATA, held_out_customers
+from bench.security.personal_cases import personal_cases
 from fleet_workers.rails.personal_data import Masker
 from fleet_workers.rails.personal_values import Kind
 

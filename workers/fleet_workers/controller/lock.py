@@ -106,7 +106,7 @@ def _of_content(trust: Trust, tool: Tool, texts: Sequence[str]) -> list[str]:
         demands += [
             each
             for each in sentence_pairs(read)
-            if asks_for([each], tool=tool.name, asked_by=tool.asked_by)
+            if asks_for([each], tool=tool.name, asked_by=tool.asked_by, names_target=True)
         ]
     reasons += [
         f"The text repeats words that were read where something asks for {tool.name}."

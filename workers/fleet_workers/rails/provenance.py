@@ -18,6 +18,7 @@ from fleet_workers.rails.days import Day, day_of, days_in, is_named, relative_da
 _SPACE: Final = re.compile(r"[\s_\-\u2013]+")
 _NUMBER: Final = re.compile(r"(?<![\w.,:/-])[-+]?\d[\d,]*(?:\.\d+)?(?![\w:/-]|[.,]\d)")
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+|\n+")
+_NAME: Final = re.compile(r"[\w \-#]+")  # an address is no name: its parts stand everywhere
 _WORD: Final = re.compile(r"\w+")
 _NUMBERED: Final = r"(?:\b(?:id|no|nr|number|numbered)\b[\s.:=]*|#\s*|['\"`‘’“”])"  # noqa: RUF001 quotes that people type
 _ADDRESS: Final = re.compile(
@@ -66,7 +67,7 @@ class TrustedTexts:
     def shares_word(self, name: str) -> bool:
         """Tell whether a word of a short name stands in the texts."""
         words = _WORD.findall(_plain(name))
-        if len(words) > _WORDS_OF_A_NAME:
+        if len(words) > _WORDS_OF_A_NAME or not _NAME.fullmatch(name):
             return False
         return any(len(word) >= _SHORT_PREFIX and word in self._words for word in words)
 

@@ -1,17 +1,10 @@
-"""How well the inbound rails tell injections from requests, and what they hide of a person.
+"""How well the inbound rails tell injections from requests, and what they hide of a person."""
 
-Run alone it also judges: it fails where a figure misses its goal.
-"""
-
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.figures import Figure, Remark, Said, percentile
-from bench.injection_texts import (
+from bench.security.injection_texts import (
     DATA,
     attacks,
     customer_messages,
@@ -20,14 +13,14 @@ from bench.injection_texts import (
     mails,
     validation_prompts,
 )
-from bench.personal_cases import personal_cases
+from bench.security.personal_cases import personal_cases
 from fleet_workers.rails.injection import SUSPICIOUS_FROM, injection_score
 from fleet_workers.rails.personal_data import Masker
 
 _CASES = 9_000
 _SEED = 20_261_124
 _SHORT = 300
-_GOALS: dict[str, Callable[[float], bool]] = {
+GOALS: dict[str, Callable[[float], bool]] = {
     "security.injection_true_positives_percent": lambda value: value >= 85,
     "security.injection_false_positives_percent": lambda value: value <= 1.5,
     "security.injection_hard_benign_false_positives_percent": lambda value: value <= 12,
@@ -48,21 +41,6 @@ def measure() -> Iterator[Said]:
     yield from _injections()
     yield from _time()
     yield from _personal_data()
-
-
-def main() -> int:
-    """Print the figures; 1 where one misses its goal or none could be measured."""
-    said = list(measure())
-    missed = [
-        each.name
-        for each in said
-        if isinstance(each, Figure) and not _GOALS.get(each.name, lambda _: True)(each.value)
-    ]
-    for each in said:
-        print(each.line())
-    for name in missed:
-        print(f"{name} misses its goal", file=sys.stderr)
-    return int(bool(missed) or not any(isinstance(each, Figure) for each in said))
 
 
 def _injections() -> Iterator[Figure]:
@@ -135,7 +113,3 @@ def _hides(before: str, text: str, after: str) -> bool:
     hidden = masked[len(before) : len(masked) - len(after)]
     whole = hidden.startswith("<") and hidden.endswith("_1>") and hidden.count("<") == 1
     return whole and masked == before + hidden + after
-
-
-if __name__ == "__main__":
-    sys.exit(main())

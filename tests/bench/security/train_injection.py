@@ -4,7 +4,7 @@
 # ///
 """Trains the weights of the injection score.
 
-    deploy/uv.sh run --script tests/bench/train_injection.py
+    deploy/uv.sh run --script tests/bench/security/train_injection.py
 
 What it learns from lies in ../shared/data or in the folder that DATA names. It prints how many
 injections are found at one harmless prompt in a hundred, in five-fold cross-validation that
@@ -25,11 +25,11 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "workers"))
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[3] / "workers"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from bench.injection_texts import Prompt, customer_messages, mails, training_prompts
-from bench.letters import make_letter
+from bench.security.injection_texts import Prompt, customer_messages, mails, training_prompts
+from bench.security.letters import make_letter
 from fleet_workers.rails.injection_features import (
     BUCKETS,
     Places,

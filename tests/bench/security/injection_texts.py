@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-DATA = Path(os.environ.get("DATA", Path(__file__).parents[3] / "shared/data"))
-_UV = Path(__file__).parents[2] / "deploy/uv.sh"
+DATA = Path(os.environ.get("DATA", Path(__file__).parents[4] / "shared/data"))
+_UV = Path(__file__).parents[3] / "deploy/uv.sh"
 _READ = (
     "import sys, json; from pyarrow import parquet;"
     "print(json.dumps(parquet.read_table(sys.argv[1]).to_pylist()))"
