@@ -55,6 +55,9 @@ def call_tool(
         TransientError: It may be made later.
         LeaseLost: Another worker holds the task.
     """
+    if decision.resumes is None and (decision.tool.money or decision.tool.cost_usd):
+        # A worker that dies after it reserved leaves the plan to the next, whose key is the same.
+        journal.flush()
     try:
         ports.admission.admit(proposed)
     except (PolicyError, BudgetError) as error:
@@ -116,7 +119,7 @@ def _call(
             fence=guard.fence,
         )
     except TransientError as error:
-        if not error.counts_attempt and decision.tool.effect == "write":
+        if not error.was_sent and decision.tool.effect == "write":
             _note_held_back(decision, journal, str(error))
         raise
     except InDoubt as error:
