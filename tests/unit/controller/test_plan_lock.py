@@ -291,6 +291,13 @@ def test_an_approval_runs_out() -> None:
     assert made(late) == []
 
 
+def test_an_item_says_how_many_people_must_approve() -> None:
+    both = release_of(approvals={"send_mail": ApprovalRule(people=2)})
+    found = run(mail("ann@example.org"), release=both)
+    assert found.decision.proposal["people"] == 2  # type: ignore[union-attr]
+    assert run(*SCRIPT).decision.proposal["people"] == 1  # type: ignore[union-attr]
+
+
 def test_an_approval_under_another_policy_is_void() -> None:
     found = run(*SCRIPT)
     stricter = release_of(approvals={"delete_file": ApprovalRule()})

@@ -101,6 +101,39 @@ def test_an_approval_holds_for_exactly_these_arguments(world: World) -> None:
     assert world.business.effects == []
 
 
+def test_four_eyes_are_those_of_two_people(world: World) -> None:
+    # Given an action that the agent's file lets two people approve
+    task_id, review = parked(world, "large_refund")
+    with world.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE reviews SET packet = jsonb_set(packet, '{proposal,people}', '2')")
+        )
+    # One of them is not enough, however often
+    say(world, review.id, Ruling.APPROVE, decided_by="ann")
+    with pytest.raises(AlreadyDecided, match="ann has approved this already"):
+        say(world, review.id, Ruling.APPROVE, decided_by="ann")
+    assert outcome(world, task_id)["state"] == TaskState.IN_REVIEW
+    assert world.business.effects == []
+    # The other one is, and both stand in the record
+    say(world, review.id, Ruling.APPROVE, decided_by="bob")
+    assert outcome(world, task_id)["state"] == TaskState.SUCCEEDED
+    assert len(world.business.effects) == 1
+    (decided,) = world.rows("reviews")
+    assert decided.decision["approved_by"] == ["ann", "bob"]
+
+
+def test_one_of_two_people_may_refuse(world: World) -> None:
+    task_id, review = parked(world, "large_refund")
+    with world.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE reviews SET packet = jsonb_set(packet, '{proposal,people}', '2')")
+        )
+    say(world, review.id, Ruling.APPROVE, decided_by="ann")
+    say(world, review.id, Ruling.REJECT, "No.", decided_by="bob")
+    assert outcome(world, task_id)["state"] == TaskState.SUCCEEDED
+    assert world.business.effects == []
+
+
 def test_a_refused_action_is_not_done_and_the_agent_is_told_why(world: World) -> None:
     task_id, review = parked(world, "large_refund", "note")
     say(world, review.id, Ruling.REJECT, "That is too much.")

@@ -75,5 +75,9 @@ def _decide(review_id: UUID, ruling: Ruling, text: str) -> None:
                 decided_by=APPLICATION,
                 text=text,
             )
+            item = reviews.get(connection, review_id, tenant=None)
         core.postman.send(letters)
-    console.print(f"Review {review_id}: {ruling}.")
+    if item is not None and item.state == "waiting":
+        console.print(f"Review {review_id}: your approval is kept. Another person must give one.")
+    else:
+        console.print(f"Review {review_id}: {ruling}.")
