@@ -75,6 +75,14 @@ class Journal(Protocol):
         """
         ...
 
+    def flush(self) -> None:
+        """Write what was noted, now.
+
+        Raises:
+            LeaseLost: Another worker holds the task; nothing is written.
+        """
+        ...
+
     def resume(self, seq: int) -> float:
         """Make sure, before a step is done again, that the task is still ours.
 
