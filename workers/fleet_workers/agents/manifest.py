@@ -17,6 +17,7 @@ from pydantic import (
 from fleet_contracts.envelope import AgentName
 from fleet_contracts.errors import ConfigurationError
 from fleet_contracts.faults import explain_faults
+from fleet_workers.agents.answer_rules import AnswerSection
 from fleet_workers.agents.bounds import Rates, SpendLimits
 from fleet_workers.rails.personal_values import Kind
 from fleet_workers.tools.importers.settings import ImportSection, PromiseSection
@@ -68,9 +69,10 @@ class Manifest(_Part):
     variables that the tools may see. `review_below` is the confidence, 0 to 1, under which an
     answer goes to a person. `scopes` grants rights that tools ask for. `untrusted_data` names
     fields of a task's data that hold what others wrote. `readable` names kinds of personal data
-    that the model may read; of all others it sees placeholders. `when_away` says, by tool, what
-    happens while its breaker is open or an operator has disabled it: the task waits (as where
-    nothing is said), the agent goes on without the tool, or a person takes over.
+    that the model may read; of all others it sees placeholders. `answers` says what no answer may
+    say. `when_away` says, by tool, what happens while its breaker is open or an operator has
+    disabled it: the task waits (as where nothing is said), the agent goes on without the tool, or
+    a person takes over.
     """
 
     name: AgentName
@@ -92,6 +94,7 @@ class Manifest(_Part):
     spend: SpendLimits = SpendLimits()
     rates: Rates = Rates()
     readable: frozenset[Kind] = frozenset()
+    answers: AnswerSection = AnswerSection()
 
     @model_validator(mode="after")
     def _imports_use_named_variables(self) -> "Manifest":

@@ -76,7 +76,12 @@ def _granted_tools(folder: Path, manifest: Manifest) -> ToolRegistry:
     imported = load_imports(folder, manifest.imports, manifest.promises)
     tools = [*_own_tools(folder, manifest), *imported]
     granted = {each.name for each in tools}
-    for section, names in (("approvals", manifest.approvals), ("promises", manifest.promises)):
+    excusing = [name for rule in manifest.answers.forbidden for name in rule.unless]
+    for section, names in (
+        ("approvals", list(manifest.approvals)),
+        ("promises", list(manifest.promises)),
+        ("answers.forbidden.unless", excusing),
+    ):
         unknown = [name for name in names if name not in granted]
         if unknown:
             raise ConfigurationError(

@@ -1,17 +1,16 @@
 """Turns the call that ends a plan into a result, or into an item for a person."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fleet_contracts.envelope import TaskEnvelope
 from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
 from fleet_workers.controller.decision import Decision, Finish, Park
-from fleet_workers.controller.plan import Plan, call_result, tools_used
+from fleet_workers.controller.outbound import check_text
+from fleet_workers.controller.plan import Plan, tools_used
 from fleet_workers.controller.situation import Situation
 from fleet_workers.models.control import ANSWER, ASK_CUSTOMER
 from fleet_workers.rails.confidence import Evidence, assess
-from fleet_workers.rails.grounding import ungrounded_claims
+from fleet_workers.rails.outbound import OutboundReport
 from fleet_workers.store.journal import Step, StepKind
 
 
@@ -29,7 +28,11 @@ def outcome_of(decision: Finish | Park, steps: Sequence[Step]) -> Outcome:
 
 
 def conclude_text(situation: Situation, plan: Plan) -> Decision:
-    """A reply in plain text is an answer whose confidence the model did not state."""
+    """A reply in plain text is an answer whose confidence the model did not state.
+
+    Raises:
+        ValueError: The text has a form that no customer may see.
+    """
     return _answer(situation, plan, text=plan.text or "", stated=None)
 
 
@@ -39,41 +42,36 @@ def conclude_call(
     """Act on answer, ask_customer or hand_over.
 
     Raises:
-        ValueError: An argument is missing or out of range; the text tells the model which.
+        ValueError: An argument is missing, out of range, or has a form that no customer may see;
+            the text tells the model which.
     """
     if name == ANSWER:
         stated = _probability(arguments.get("confidence"))
         return _answer(situation, plan, text=_words(arguments, "text"), stated=stated)
     if name == ASK_CUSTOMER:
-        return Finish(
-            outcome=Outcome(
-                kind=OutcomeKind.ASKED,
-                answer=_words(arguments, "question"),
-                tools_used=tools_used(situation.steps),
-                model=plan.model,
-                offline=plan.offline,
-            )
-        )
+        return _question(situation, plan, _words(arguments, "question"))
     return Park(kind=ReviewKind.OUT_OF_SCOPE, reason=_words(arguments, "reason"))
 
 
 def _answer(situation: Situation, plan: Plan, *, text: str, stated: float | None) -> Decision:
     steps = situation.steps
     threshold = situation.release.manifest.review_below
-    ungrounded = ungrounded_claims(text, known=_known_texts(situation.envelope, steps))
+    report = _checked(situation, text)
     assessment = assess(
         Evidence(
             stated=stated,
-            ungrounded=ungrounded,
+            ungrounded=report.ungrounded,
             failed_last_call=_last_call_failed(steps),
             suspicious=_is_suspicious(steps),
         )
     )
-    evidence = assessment.as_record()
+    evidence = {**assessment.as_record(), "outbound": report.as_record()}
+    if report.first("review") is not None:
+        return _stopped(report, evidence, confidence=assessment.score)
     if assessment.score < threshold:
         weak = "; ".join(assessment.reasons) or "the model itself is not sure"
         return Park(
-            kind=ReviewKind.UNGROUNDED if ungrounded else ReviewKind.LOW_CONFIDENCE,
+            kind=ReviewKind.UNGROUNDED if report.ungrounded else ReviewKind.LOW_CONFIDENCE,
             reason=f"Confidence {assessment.score:.2f} is under {threshold:.2f}: {weak}.",
             proposal={"answer": text},
             evidence=evidence,
@@ -92,22 +90,44 @@ def _answer(situation: Situation, plan: Plan, *, text: str, stated: float | None
     )
 
 
-def _known_texts(envelope: TaskEnvelope, steps: Sequence[Step]) -> list[str]:
-    results = [
-        json.dumps(call_result(step), ensure_ascii=False)
-        for step in steps
-        if step.kind is StepKind.TOOL and step.result is not None
-    ]
-    turns = [
-        json.dumps(step.result, ensure_ascii=False)
-        for step in steps
-        if step.kind is StepKind.MEMORY
-    ]
-    arguments = [
-        json.dumps(step.request["arguments"]) for step in steps if step.kind is StepKind.TOOL
-    ]
-    request = [envelope.input, json.dumps(envelope.data), envelope.customer or ""]
-    return results + turns + arguments + request
+def _question(situation: Situation, plan: Plan, text: str) -> Decision:
+    """A question has no confidence: what would make an answer doubtful stops it."""
+    report = _checked(situation, text)
+    evidence = {"outbound": report.as_record()}
+    if report.first("review") is not None or report.first("doubt") is not None:
+        return _stopped(report, evidence)
+    return Finish(
+        outcome=Outcome(
+            kind=OutcomeKind.ASKED,
+            answer=text,
+            tools_used=tools_used(situation.steps),
+            model=plan.model,
+            offline=plan.offline,
+        ),
+        evidence=evidence,
+    )
+
+
+def _checked(situation: Situation, text: str) -> OutboundReport:
+    report = check_text(situation, text)
+    refused = report.first("refuse")
+    if refused is not None:
+        raise ValueError(f"{refused.reason} Say it again in plain words for the customer.")
+    return report
+
+
+def _stopped(
+    report: OutboundReport, evidence: Mapping[str, Any], *, confidence: float | None = None
+) -> Park:
+    """For a person, with the draft; what leaks is blacked out in it, so it cannot be approved."""
+    reasons = [each.reason for each in report.verdicts if each.ruling != "pass"]
+    return Park(
+        kind=ReviewKind.SUSPICIOUS if report.leaks else ReviewKind.UNGROUNDED,
+        reason=" ".join(reasons),
+        proposal={"answer": report.shown},
+        evidence=evidence,
+        confidence=confidence,
+    )
 
 
 def _last_call_failed(steps: Sequence[Step]) -> bool:
