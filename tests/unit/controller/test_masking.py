@@ -67,6 +67,8 @@ def test_the_model_sees_placeholders_and_the_tool_the_address() -> None:
     assert found.outcome.kind is OutcomeKind.ANSWERED
     assert [each.arguments for each in found.calls] == [{"email": MAIL}, {"email": OTHER}]
     assert found.answer == f"I have invited {OTHER}, the manager of {MAIL}."
+    inbound = next(each for each in found.steps if each.kind is StepKind.INBOUND)
+    assert (inbound.result or {})["personal"] == {"email": 1, "card_number": 1}
     for hidden in (MAIL, OTHER, "4242 4242"):
         assert hidden not in model.read
 

@@ -30,7 +30,7 @@ from fleet_workers.controller.ports import UNGUARDED, Draining, Guard, Ports
 from fleet_workers.controller.situation import Situation
 from fleet_workers.controller.triage import decide_triage
 from fleet_workers.models.messages import ChatReply, ChatRequest
-from fleet_workers.rails.inbound import inbound_signals
+from fleet_workers.rails.inbound import inbound_verdict
 from fleet_workers.store.journal import Journal, StepKind, Usage
 
 
@@ -91,9 +91,7 @@ def _carry_out(  # noqa: PLR0917 one line a decision
 ) -> Park | None:
     match decision:
         case CheckInbound():
-            journal.record(
-                StepKind.INBOUND, "inbound", {"signals": inbound_signals(envelope.input)}
-            )
+            journal.record(StepKind.INBOUND, "inbound", inbound_verdict(envelope.input))
         case Recall():
             journal.record(StepKind.MEMORY, "session", {"turns": ports.recall(envelope)})
         case AskModel():

@@ -2,10 +2,11 @@
 
 import re
 import unicodedata
-from typing import Final
+from typing import Any, Final
 
 from fleet_workers.rails.injection import SUSPICIOUS_FROM, injection_score
 from fleet_workers.rails.normalise import normalise
+from fleet_workers.rails.personal_data import Masker
 
 _SIGNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     (
@@ -51,6 +52,22 @@ _SIGNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
         ),
     ),
 )
+
+
+def inbound_verdict(text: str) -> dict[str, Any]:
+    """What was found in a request, as it is kept: never the values themselves.
+
+    `signals` speak of manipulation, `removed` names what no person would have seen, `personal`
+    counts personal data by kind.
+    """
+    normalised = normalise(text)
+    masker = Masker()
+    masker.mask(normalised.text)
+    return {
+        "signals": inbound_signals(text),
+        "removed": list(normalised.removed),
+        "personal": {kind.value: count for kind, count in masker.found.items()},
+    }
 
 
 def inbound_signals(text: str) -> list[str]:

@@ -121,6 +121,8 @@ def _folds(step: Step, result: Mapping[str, Any]) -> list[Fold]:
     folds = []
     if step.kind is StepKind.TOOL:
         folds.append(Fold(title="Arguments", content=step.request.get("arguments", step.request)))
+        if gates := step.request.get("gates"):
+            folds.append(Fold(title="Gates", content=gates))
     elif step.request:
         folds.append(Fold(title="Request", content=dict(step.request)))
     if step.kind is StepKind.TOOL and "value" in result:
