@@ -18,6 +18,7 @@ from fleet_workers.embedded.offline_model.vocabulary import (
     WEEKDAYS,
 )
 
+_PLACEHOLDER: Final = re.compile(r"<[A-Z_]+_\d+>")
 _WORD: Final = re.compile(r"[a-z]+|\d+")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _ELONGATED: Final = re.compile(r"([a-z])\1{2,}")
@@ -41,8 +42,11 @@ def fold(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in order, folded, abbreviations and common phrases written out."""
-    plain = fold(text)
+    """The words of a text in order, folded, abbreviations and common phrases written out.
+
+    A placeholder such as `<EMAIL_1>` stands for a value, and is no word.
+    """
+    plain = fold(_PLACEHOLDER.sub(" ", text))
     for pattern, word in _PHRASES:
         plain = pattern.sub(word, plain)
     return [part for word in _WORD.findall(plain) for part in ABBREVIATIONS.get(word, word).split()]
