@@ -37,7 +37,8 @@ _WORDS: Final = (
 )
 _LABELLED: Final = (
     r"\b(?:amount|total|price|sum|balance|due|paid|refund(?:ed)?|credit(?:ed)?|fee|costs?|charged?)"
-    r"\b[^\d\n.]{0,20}?(?<![\w.,])(?P<labelled>\d[\d,]*[.,]\d{2})(?![\d]|[.,]\d)"
+    rf"\b(?:(?!{_SYMBOL}|\b(?:{_CODE})\b)[^\d\n.]){{0,20}}?(?<![\w.,])"
+    r"(?P<labelled>\d[\d,]*[.,]\d{2})(?![\d]|[.,]\d)"
 )
 _MONEY: Final = re.compile(rf"{_BEFORE}|{_BEHIND}|{_WORDS}|{_LABELLED}", re.IGNORECASE)
 _PERCENT: Final = re.compile(
@@ -105,9 +106,10 @@ def known_amounts(texts: Iterable[str]) -> KnownAmounts:
     for text in texts:
         for each in money_in(text):
             amounts |= each.values
-        amounts |= {Decimal(each) for each in _KEYED.findall(text)}
-        amounts |= {Decimal(each) / 100 for each in _MINOR.findall(text)}
-        for each in _LOOSE.findall(_TIMES.sub(" ", text)):
+        timeless = _TIMES.sub(" ", text)
+        amounts |= {Decimal(each) for each in _KEYED.findall(timeless)}
+        amounts |= {Decimal(each) / 100 for each in _MINOR.findall(timeless)}
+        for each in _LOOSE.findall(timeless):
             found = readings(each)
             numbers |= found
             if re.search(r"[.,]\d\d$", each):

@@ -63,8 +63,8 @@ _NOUNS: Final[Mapping[str, str]] = {
     "reset": r"reset link",
 }
 _HOW: Final = (
-    r"(?:(?:now|just|already|successfully|also|fully|since|hereby|gone ahead and|been able to"
-    r"|manually|immediately)\s+)*"
+    r"(?:(?:now|just|already|successfully|also|fully|since|hereby|manually"
+    r"|immediately|gone ahead and|went ahead and|been able to)\s+)*"
 )
 _VERB: Final = "|".join(f"(?P<{kind}>{forms})" for kind, forms in _PARTICIPLES.items())
 _NOUN: Final = "|".join(f"(?P<{kind}>{forms})" for kind, forms in _NOUNS.items())
@@ -82,7 +82,9 @@ _OWN_NOUN: Final = re.compile(
 _STATE: Final = re.compile(
     rf"\b(?:your|the|this|that|it|they|you|both|all)\b[^.?!;\n]{{0,50}}?"
     rf"\b(?:has|have)\s+{_HOW}been\s+{_HOW}(?:{_VERB})\b"
-    rf"|\byour\s+(?:[\w#-]+\s+){{1,4}}(?:is|are|was|were)\s+{_HOW}"
+    rf"|\b(?:your\s+(?:[\w#-]+\s+){{1,4}}(?:is|are|was|were)\s+{_HOW}"
+    r"|(?:the|this|it|that|everything)\s+(?:[\w#-]+\s+){0,4}?"
+    r"(?:is|are)\s+(?:now|already|hereby)\s+)"
     r"(?:(?P<refund_>refunded|reimbursed)|(?P<cancel_>cancell?ed)|(?P<change_>upgraded|downgraded)"
     r"|(?P<ship_>shipped|dispatched)|(?P<delete_>deleted))\b",
     re.IGNORECASE,

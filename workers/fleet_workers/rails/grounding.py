@@ -32,6 +32,8 @@ _NAMED: Final = re.compile(
 )
 _HASHED: Final = re.compile(r"(?<![\w&/])#(?=\w*\d)(\w{3,})\b")
 _LONG: Final = re.compile(r"(?<![\w.,@/+-])\d{6,}(?![\w@]|[.,]\d)")
+_FEWEST_DIGITS: Final = 7
+_MOST_OF_CODE: Final = 3
 _MIXED: Final = re.compile(
     r"(?<![\w@./-])(?=[A-Z0-9]*[A-Z])(?=(?:[A-Z]*\d){2})[A-Z0-9]{6,}(?![\w@])"
 )
@@ -65,6 +67,12 @@ def ungrounded_claims(
     return list(dict.fromkeys(loose))
 
 
+def significant_digits(phone_number: str) -> str:
+    """What stays the same of a number with and without the codes of a country and a trunk."""
+    digits = re.sub(r"\D", "", phone_number).lstrip("0")
+    return digits[-max(_FEWEST_DIGITS, len(digits) - _MOST_OF_CODE) :]
+
+
 def _loose_addresses(answer: str, texts: Sequence[str]) -> list[str]:
     everything = "\n".join(texts).lower()
     links = [match.group().rstrip(".,;:!?*_") for match in _LINK.finditer(_EMAIL.sub(" ", answer))]
@@ -75,7 +83,7 @@ def _loose_addresses(answer: str, texts: Sequence[str]) -> list[str]:
     digits = re.sub(r"\D", "", re.sub(r"[^\w\n]", "", everything))
     for each in find_personal_values(answer):
         number = answer[each.start : each.end]
-        if each.kind is Kind.PHONE and re.sub(r"\D", "", number).lstrip("0") not in digits:
+        if each.kind is Kind.PHONE and significant_digits(number) not in digits:
             loose.append(number)
     return loose
 

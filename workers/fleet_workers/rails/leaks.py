@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from fleet_workers.rails.personal_values import find_personal_values
+from fleet_workers.rails.grounding import significant_digits
+from fleet_workers.rails.personal_values import Kind, find_personal_values
 
 PROMPT_WORDS: Final = 10
 """So many words of the prompt in a row are no chance: of 4,514 replies of a help desk none has
@@ -30,7 +31,7 @@ _KEYS: Final[Mapping[str, str]] = {
     "basic credentials": (
         r"\b[Bb](?:asic|ASIC)\s+(?=[\w+/]*[A-Z])(?=[\w+/]*[a-z])[A-Za-z0-9+/]{16,}={0,2}"
     ),
-    "a password in an address": r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*:(?!\*+@)[^\s/@]+@[^\s/]+",
+    "a password in an address": r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*:(?!\*+@)[^\s/@]+@\S+",
     "a password or secret": (
         r"(?i:\b(?:pass(?:word|phrase|wd)?|pwd|passwort|secret(?:[_ ]key)?|api[_ -]?key"
         r"|access[_ -]?(?:key|token)|client[_ -]secret))[\"'`*]*\s*(?::|=|is\b)\s*[\"'`*]*"
@@ -168,9 +169,9 @@ def _personal(text: str, guarded: Guarded) -> Iterator[Leak]:
     own = [_compact(each) for each in (*guarded.asked, *guarded.own, guarded.instructions)]
     foreign = [_compact(each) for each in guarded.foreign]
     for each in values:
-        value = _compact(text[each.start : each.end])
-        digits = value.lstrip("0")
-        if not any(value in known or (digits.isdigit() and digits in known) for known in own):
+        written = text[each.start : each.end]
+        value = significant_digits(written) if each.kind is Kind.PHONE else _compact(written)
+        if not any(value in known for known in own):
             whose = "of somebody else" if any(value in known for known in foreign) else "not known"
             kind = str(each.kind).replace("_", " ")
             yield Leak(start=each.start, end=each.end, what=f"personal data ({kind}) {whose}")

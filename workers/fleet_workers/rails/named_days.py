@@ -27,7 +27,7 @@ _FOREIGN: Final = re.compile(
     rf"(\d)\.?\s+(?:de\s+)?({'|'.join(_ENGLISH)})\b(?:\s+de)?", re.IGNORECASE
 )
 _TIME_AFTER: Final = re.compile(r"(\d{4}-\d{2}-\d{2})[T_]")
-_SHORT_YEAR: Final = re.compile(r"(?<![\d./])(\d{1,2})([./])(\d{1,2})\2(\d{2})(?![\d./])")
+_SHORT_YEAR: Final = re.compile(r"(?<![\d./])(\d{1,2})([./])(\d{1,2})\2(\d{2})(?![\d/]|\.\d)")
 _MONTH: Final = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"

@@ -55,6 +55,7 @@ _WE_OFFER: Final = (
     r"\b(?:I|we)(?:['’]d|\s+can|\s+could|\s+would)\s+(?:(?:also|now|gladly|happily"  # noqa: RUF001
     r"|(?:like|be happy|be glad|be able) to)\s+)*(?:offer|give|apply|grant)\b"
 )
+_YOU_WILL: Final = r"\byou(?:['’]ll|\s+will|['’]re\s+going\s+to|\s+are\s+going\s+to)"  # noqa: RUF001
 _YOU_GET: Final = r"\byou(?:['’]ll|\s+will)\s+(?:\w+\s+)?(?:receive|get|be\s+given|have|see)\b"  # noqa: RUF001
 _GIVE: Final = (
     r"(?:\w+\s+){0,3}?(?:issue|process|give|send|offer|arrange|apply|grant|provide|initiate|add)\b"
@@ -67,17 +68,20 @@ _GIFTS: Final = {
         r"discount|waive",
     ),
 }
+_ALSO: Final = {
+    Promise.REFUND: (
+        r"|\byour\s+(?:money|payment|refund)\b[^.?!\n]{0,30}?\b(?:will|is\s+going\s+to)\s+be\s+"
+        r"(?:\w+\s+)?(?:refunded|returned|processed|issued|credited|paid)\b"
+        rf"|{_WE_WILL}(?:make\s+sure|see\s+to\s+it|ensure)[^.?!\n]{{0,30}}?\b(?:money|payment)\b"
+        r"[^.?!\n]{0,20}?\b(?:refunded|returned|back|paid)\b"
+    ),
+    Promise.DISCOUNT: r"|\b(?:is|are|will\s+be)\s+on\s+(?:us|the\s+house)\b",
+}
 _GIFT_PATTERNS: Final = {
     promise: re.compile(
         rf"{_WE_WILL}(?:\w+\s+){{0,3}}?(?:{verb})\b(?!\s+cards?\b)"
         rf"|(?:{_WE_WILL}{_GIVE}|{_WE_OFFER}|{_YOU_GET})(?P<between>[^.?!\n]{{0,40}}?)\b(?:{noun})\b"
-        rf"|\byou(?:['’]ll|\s+will)\s+be\s+(?:\w+\s+)?(?:{verb})e?d\b"  # noqa: RUF001
-        + (
-            r"|\byour\s+(?:money|payment|refund)\b[^.?!\n]{0,30}?\bwill\s+be\s+(?:\w+\s+)?"
-            r"(?:refunded|returned|processed|issued|credited|paid)\b"
-            if promise is Promise.REFUND
-            else ""
-        ),
+        rf"|{_YOU_WILL}\s+be\s+(?:\w+\s+)?(?:{verb})e?d\b" + _ALSO.get(promise, ""),
         re.IGNORECASE,
     )
     for promise, (noun, verb) in _GIFTS.items()
@@ -106,8 +110,8 @@ _HAPPENS: Final = (
     r"|credit(?:ed)?|appear|available|hear\s+from|contact(?:ed)?|reply|respond|call|sent|send)"
 )
 _DATE: Final = re.compile(
-    rf"(?:\bwill\b|['’]ll\b|\bgoing\s+to\b)(?!\s+(?:not|never)\b)[^.?!\n]{{0,60}}?"  # noqa: RUF001
-    rf"\b{_HAPPENS}\b[^.?!\n]{{0,60}}?(?P<moment>{_MOMENT})",
+    r"(?:(?:\bwill\b|['’]ll\b|\bgoing\s+to\b)(?!\s+(?:not|never)\b)[^.?!\n]{0,60}?"  # noqa: RUF001
+    rf"\b{_HAPPENS}\b|(?<!not )\bexpect\b)[^.?!\n]{{0,60}}?(?P<moment>{_MOMENT})",
     re.IGNORECASE,
 )
 _GUARANTEE: Final = re.compile(
