@@ -3,6 +3,7 @@
 Each command imports what it runs: a worker needs no web framework, and a list no model client.
 """
 
+import os
 import sys
 
 import typer
@@ -22,6 +23,7 @@ from fleet_workers.cli import (
     store,
     tools,
 )
+from fleet_workers.cli.local_fleet import adopt_local_fleet
 
 cli = typer.Typer(help="Operate an Agent Fleet.", no_args_is_help=True, add_completion=False)
 cli.add_typer(processes.commands)
@@ -42,6 +44,7 @@ cli.add_typer(audit.commands, name="audit")
 def main() -> None:
     """Run a command; an error of the fleet is one line on standard error and exit code 1."""
     try:
+        adopt_local_fleet(sys.argv[1:], os.environ)
         cli()
     except FleetError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 the command line's own output

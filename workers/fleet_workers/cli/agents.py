@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from fleet_workers.cli.terminal import console, operator, store_transaction
+from fleet_workers.cli.terminal import console, new_table, operator, store_transaction
 from fleet_workers.settings import load_settings
 from fleet_workers.store import pauses
 from fleet_workers.store.pauses import EVERY
@@ -19,7 +18,7 @@ def list_agents() -> None:
     """Print every installed agent with its release and tools."""
     from fleet_workers.agents import load_catalogue
 
-    table = Table("agent", "release", "tools", "handles")
+    table = new_table("agent", "release", "tools", "handles")
     for release in load_catalogue(load_settings().agents_path):
         table.add_row(
             release.name,
@@ -72,7 +71,7 @@ def resume_agent(
 @commands.command("pauses")
 def list_pauses() -> None:
     """Print what is paused, agents and tenants."""
-    table = Table("agent", "tenant", "reason", "by", "since")
+    table = new_table("agent", "tenant", "reason", "by", "since")
     with store_transaction() as connection:
         for each in pauses.all_pauses(connection):
             since = each.created_at.isoformat(timespec="seconds")

@@ -9,11 +9,10 @@ from uuid import UUID
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 from sqlalchemy import Connection
 
 from fleet_workers.cli.letter_options import Since, Tenant, Until, moment
-from fleet_workers.cli.terminal import APPLICATION, console
+from fleet_workers.cli.terminal import APPLICATION, console, new_table
 from fleet_workers.settings import load_settings
 from fleet_workers.store.audit import AuditKind
 
@@ -93,7 +92,7 @@ def show_trail(
     wanted = _chosen(task=task, tenant=tenant, kind=kind, since=since, until=until)
     with _snapshot() as connection:
         found = newest(connection, wanted, limit=limit)
-    table = Table("position", "at", "who", "what", "why", "tenant", "task")
+    table = new_table("position", "at", "who", "what", "why", "tenant", "task")
     table.columns[-1].no_wrap = True
     for each in found:
         table.add_row(

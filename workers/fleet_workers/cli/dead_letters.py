@@ -20,7 +20,7 @@ from fleet_workers.cli.letter_options import (
     Until,
     chosen,
 )
-from fleet_workers.cli.terminal import console, operator, store_transaction
+from fleet_workers.cli.terminal import console, new_table, operator, store_transaction
 from fleet_workers.settings import load_settings
 from fleet_workers.store import dead_letters
 
@@ -52,7 +52,7 @@ def list_dead_letters(
     with store_transaction() as connection:
         found = dead_letters.find(connection, wanted, settled=settled, before=before, limit=limit)
         number = dead_letters.count(connection, wanted, settled=settled)
-    table = Table("id", "since", "tenant", "agent", "reason", "error")
+    table = new_table("id", "since", "tenant", "agent", "reason", "error")
     table.columns[0].no_wrap = True
     for letter in found:
         table.add_row(
@@ -85,7 +85,7 @@ def list_causes(
         agent=agent, tenant=tenant, reason=reason, cause=None, error=error,
         since=since, until=until,
     )  # fmt: skip
-    table = Table("letters", "agents", "first", "last", "cause")
+    table = new_table("letters", "agents", "first", "last", "cause")
     with store_transaction() as connection:
         for each in dead_letters.group(connection, wanted, limit=limit):
             table.add_row(
@@ -143,7 +143,7 @@ def show_broker(
 
     settings = load_settings()
     agents = (*load_catalogue(settings.agents_path).names, AUTO_AGENT)
-    table = Table("agent", "ready", "dead", "first dead messages")
+    table = new_table("agent", "ready", "dead", "first dead messages")
     for each in inspect_queues(settings.broker_url, agents, peek=peek):
         looks = [
             f"{message.task_id or 'unreadable'}: {message.reason}, {message.times} times, "

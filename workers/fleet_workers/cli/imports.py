@@ -4,10 +4,9 @@ import os
 from pathlib import Path
 
 from rich.markup import escape
-from rich.table import Table
 
 from fleet_contracts.errors import UnknownAgent
-from fleet_workers.cli.terminal import console
+from fleet_workers.cli.terminal import console, new_table
 from fleet_workers.settings import load_settings
 
 
@@ -27,7 +26,7 @@ def import_tools(name: str) -> None:
         for variable in manifest.environment
         if variable in os.environ
     }
-    table = Table("import", "tool", "now", "description")
+    table = new_table("import", "tool", "now", "description")
     for each in fetch_imports(folder, manifest.imports, environment):
         table.add_row(each.source, each.tool, each.change, escape(each.description))
     console.print(table)

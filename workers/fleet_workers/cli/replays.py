@@ -7,7 +7,6 @@ from uuid import UUID
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from fleet_contracts.errors import InvalidInput
 from fleet_workers.cli.letter_options import (
@@ -20,7 +19,7 @@ from fleet_workers.cli.letter_options import (
     Until,
     chosen,
 )
-from fleet_workers.cli.terminal import APPLICATION, console, operator
+from fleet_workers.cli.terminal import APPLICATION, console, new_table, operator
 from fleet_workers.settings import load_settings
 from fleet_workers.store import dead_letters, replays
 from fleet_workers.store.dead_letters import DeadLetterFilter
@@ -184,7 +183,7 @@ def _rehearse(
 
 
 def _print_dry_runs(found: "DryRuns") -> None:
-    table = Table("letter", "release", "recorded", "now", "would do", "from record", "asked")
+    table = new_table("letter", "release", "recorded", "now", "would do", "from record", "asked")
     table.columns[0].no_wrap = True
     for each in found.dry_runs:
         table.add_row(

@@ -5,10 +5,9 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-from rich.table import Table
 
 from fleet_contracts.errors import UnknownReview
-from fleet_workers.cli.terminal import APPLICATION, console, store_transaction
+from fleet_workers.cli.terminal import APPLICATION, console, new_table, store_transaction
 from fleet_workers.review.decisions import Ruling, decide
 from fleet_workers.settings import load_settings
 from fleet_workers.store import reviews
@@ -21,7 +20,7 @@ ReviewId = Annotated[UUID, typer.Argument(help="The review's id, from the list."
 @commands.command("list")
 def list_reviews(limit: int = 50) -> None:
     """Print what waits for a person, oldest first."""
-    table = Table("id", "tenant", "agent", "kind", "reason", "since")
+    table = new_table("id", "tenant", "agent", "kind", "reason", "since")
     with store_transaction() as connection:
         for item in reviews.waiting(connection, tenant=None, limit=limit):
             since = item.created_at.isoformat(timespec="seconds")

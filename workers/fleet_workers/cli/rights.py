@@ -4,11 +4,10 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 from sqlalchemy import Connection
 
 from fleet_contracts.errors import UnknownTenant
-from fleet_workers.cli.terminal import console, operator, store_transaction
+from fleet_workers.cli.terminal import console, new_table, operator, store_transaction
 from fleet_workers.settings import load_settings
 from fleet_workers.store import accounts, rights
 from fleet_workers.store.rights import EVERY_CUSTOMER
@@ -76,7 +75,7 @@ def list_rights(
         if tenant is not None:
             _require_tenant(connection, tenant)
         found = rights.all_withheld(connection)
-    table = Table("right", "tenant", "customer", "since", "by", "reason")
+    table = new_table("right", "tenant", "customer", "since", "by", "reason")
     for each in found:
         if tenant in {None, each.tenant}:
             since = each.created_at.isoformat(timespec="seconds")

@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from fleet_contracts.errors import UnknownTenant
 from fleet_workers.cli.letter_options import Since, moment
-from fleet_workers.cli.terminal import console, store_transaction
+from fleet_workers.cli.terminal import console, new_table, store_transaction
 from fleet_workers.store import accounts
 from fleet_workers.store.spend import as_usd
 from fleet_workers.store.spend_report import spent
@@ -32,7 +31,7 @@ def show_spend(
         found = spent(
             connection, tenant=tenant, since=first.astimezone(UTC).date(), limit=_MOST_ROWS + 1
         )
-    table = Table("day", "tenant", "agent")
+    table = new_table("day", "tenant", "agent")
     for column in ("moved", "cost", "reserved", "entries"):
         table.add_column(column, justify="right")
     for each in found[:_MOST_ROWS]:

@@ -1,10 +1,12 @@
 """What every command has: the terminal, the settings, and the way to the store."""
 
 import getpass
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.table import Column, Table
 from sqlalchemy import Connection
 
 from fleet_workers.settings import Settings, load_settings
@@ -13,7 +15,13 @@ from fleet_workers.telemetry.logs import configure_logs
 from fleet_workers.telemetry.sentry import configure_sentry
 
 APPLICATION = "fleetctl"
-console = Console()
+_PIPED_COLUMNS = 200  # what reads a pipe has no width, and wants whole ids
+console = Console(width=None if sys.stdout.isatty() else _PIPED_COLUMNS)
+
+
+def new_table(*columns: str) -> Table:
+    """A table that folds what does not fit, so that an id can be copied whole."""
+    return Table(*(Column(name, overflow="fold") for name in columns))
 
 
 def process_settings() -> Settings:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fleet_contracts.errors import FleetError, UnknownTenant
-from fleet_workers.cli.terminal import console, operator, store_transaction
+from fleet_workers.cli.terminal import console, new_table, operator, store_transaction
 from fleet_workers.settings import load_settings
 from fleet_workers.store import accounts, switches
 from fleet_workers.store.pauses import EVERY
@@ -52,6 +52,15 @@ class _State:
             if each.tool == tool and each.agent in {EVERY, agent}
         ]
 
+    def words(self, tool: str, agent: str) -> str:
+        """What keeps it from being called, or that nothing does."""
+        switch, breaker = self.switch(tool, agent), self.breaker(tool)
+        if _UNKNOWN in {switch, breaker} and {switch, breaker} <= {_UNKNOWN, "enabled", "closed"}:
+            return _UNKNOWN
+        found = [switch] if switch not in {"enabled", _UNKNOWN} else []
+        found += [f"breaker {breaker}"] if breaker not in {"closed", _UNKNOWN} else []
+        return ", ".join(found) or "ready"
+
     def switch(self, tool: str, agent: str) -> str:
         if self.switches is None:
             return _UNKNOWN
@@ -65,13 +74,11 @@ class _State:
 
 @commands.command("list")
 def list_tools() -> None:
-    """Print every tool: its promises, its breaker, and whether it is disabled."""
+    """Print every tool with its state; `show` has all that it promises."""
     from fleet_workers.agents import load_catalogue
     from fleet_workers.agents.grants import granted_tools
 
-    table = Table("agent", "tool", "effect", "repeat", "stakes", "approval")
-    for column in ("promises", "breaker", "switch"):
-        table.add_column(column)
+    table = new_table("agent", "tool", "effect", "repeat", "approval", "state")
     catalogue = load_catalogue(load_settings().agents_path)
     state = _ask_servers()
     for release, each in granted_tools(catalogue):
@@ -79,12 +86,9 @@ def list_tools() -> None:
             release.name,
             each.name,
             each.effect,
-            each.repeat,
-            each.stakes,
+            each.repeat if each.effect == "write" else "",
             escape(_approval(release, each)),
-            escape(_promises(each)),
-            state.breaker(each.name),
-            escape(state.switch(each.name, release.name)),
+            escape(state.words(each.name, release.name)),
         )
     console.print(table)
 
@@ -178,21 +182,8 @@ def _approval(release: "AgentRelease", tool: "Tool") -> str:
     return "always" if rule.argument is None else f"{rule.argument} > {rule.above}"
 
 
-def _promises(tool: "Tool") -> str:
-    """What else a tool declares, in a few words."""
-    words = {
-        "trusted": tool.trusted,
-        "open world": tool.open_world,
-        f"moves {tool.money}": tool.money,
-        f"rate {tool.rate}": tool.rate,
-        f"costs ${tool.cost_usd}": tool.cost_usd,
-        f"scopes {_words(tool.scopes)}": tool.scopes,
-    }
-    return "; ".join(word for word, is_declared in words.items() if is_declared)
-
-
 def _description(release: "AgentRelease", tool: "Tool", state: _State) -> Table:
-    table = Table("agent", release.name)
+    table = new_table("agent", release.name)
     for each in fields(tool):
         value = getattr(tool, each.name)
         if each.name not in _SHOWN_OTHERWISE and value not in ((), frozenset(), None):

@@ -120,6 +120,15 @@ class Stack:
             ),
         ]
 
+    def operator_environment(self) -> dict[str, str]:
+        """What an operator's command needs to reach this fleet; never a key of the user's own."""
+        shown = ["FLEET_STORE_URL", "FLEET_BROKER_URL", "FLEET_REDIS_URL", "FLEET_AGENTS_PATH"]
+        shown += ["FLEET_BUSINESS_URL"]
+        if self.addresses.offline_model_url:
+            shown += ["OPENAI_BASE_URL", "OPENAI_API_KEY"]
+            shown += [f"FLEET_MODEL_{tier.upper()}" for tier in _MODEL_TIERS]
+        return {name: self._environment[name] for name in shown if name in self._environment}
+
     def _python(
         self, name: str, stage: Stage, words: tuple[str, ...], health_url: str | None = None
     ) -> ProcessSpec:

@@ -144,6 +144,8 @@ class _Run:
             },
         )
 
+        self.folder.remember("operator", self.stack.operator_environment())
+
     def _work_inbox(self, requests: list[InboxRequest], access: RunAccess) -> list[InboxResult]:
         with (
             open_client(self.stack.addresses.api_url, access.fleet_key) as client,
