@@ -8,7 +8,7 @@ from fleet_workers.rails.normalise import normalise
 from fleet_workers.rails.personal_data import holds_placeholder
 
 MAX_ANSWER_CHARACTERS: Final = 8_000
-"""Four times the longest of 4,514 replies of a help desk: beyond it a model repeats itself."""
+"""Three times the longest of 4,514 replies of a help desk: beyond it a model repeats itself."""
 
 _MARKUP: Final = re.compile(
     r"<\|[\w/ -]{1,40}\|>|</?(?:tool_call|tool_response|function_calls?|invoke|thinking|think"

@@ -11,7 +11,7 @@ from fleet_workers.rails.personal_values import Kind, find_personal_values
 
 PROMPT_WORDS: Final = 10
 """So many words of the prompt in a row are no chance: of 4,514 replies of a help desk none has
-more than 5 in common with any bundled prompt."""
+more than 4 in common with any bundled prompt."""
 
 _KEYS: Final[Mapping[str, str]] = {
     "a key of a model's endpoint": r"\bsk-(?:[a-z]+-)*[A-Za-z0-9_-]{16,}",
