@@ -10,16 +10,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from bench.figures import Figure, Said
-from bench.security import gates, rails
+from bench.security import gates, outbound, rails
 
 PARTS: dict[str, Callable[[], Iterator[Said]]] = {
     "gates": gates.measure,
     "rails": rails.measure,
+    "outbound": outbound.measure,
 }
 GOALS: dict[str, Callable[[float], bool]] = {
     "security.injected_writes_executed": lambda value: value == 0,
     "security.benign_without_approval_percent": lambda value: value >= 70,
     **rails.GOALS,
+    **outbound.GOALS,
 }
 
 

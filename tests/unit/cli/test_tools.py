@@ -79,7 +79,7 @@ def row(tool: str) -> str:
     return next(line for line in tools("list").stdout.splitlines() if f" {tool} " in line)
 
 
-def test_the_list_shows_the_approval_and_what_keeps_a_tool_from_being_called(redis_url: str) -> None:
+def test_the_list_shows_approvals_and_what_keeps_a_tool_away(redis_url: str) -> None:
     assert re.search(r"parcels.*track_parcel.*read.*ready", row("track_parcel"))
     refund = row("refund_payment")
     assert re.search(r"billing.*write.*idempotent.*amount_usd > ", refund)

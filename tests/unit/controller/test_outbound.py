@@ -23,9 +23,9 @@ REFUNDED = {"refund_order": {"ok": True}}
 
 
 def verdicts(found: AgentRun) -> dict[str, dict[str, str]]:
-    [step] = [each for each in found.steps if each.kind is StepKind.CONFIDENCE]
+    [step] = [each for each in found.steps if each.kind is StepKind.OUTBOUND]
     assert step.result is not None
-    return {each["check"]: each for each in step.result["outbound"]}
+    return {each["check"]: each for each in step.result["verdicts"]}
 
 
 def test_every_check_of_an_answer_stands_in_the_journal() -> None:
@@ -177,7 +177,9 @@ def test_a_question_is_checked_like_an_answer() -> None:
 def test_a_resumed_run_decides_the_same(text: str) -> None:
     found = run(call("track_parcel", order_id="ord_7"), answer(text))
     kept: list[Step] = [
-        each for each in found.steps if each.kind not in {StepKind.CONFIDENCE, StepKind.REVIEW}
+        each
+        for each in found.steps
+        if each.kind not in {StepKind.OUTBOUND, StepKind.CONFIDENCE, StepKind.REVIEW}
     ]
     envelope = envelope_of_the_run()
     situation = Situation(release=RELEASE, envelope=envelope, steps=kept)

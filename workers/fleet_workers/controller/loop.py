@@ -1,9 +1,11 @@
 """Carries decisions out, one after another, until the task ends, waits or moves elsewhere."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
+from typing import Any
 
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope
 from fleet_contracts.errors import BudgetError, FleetError, TimedOut
@@ -168,11 +170,19 @@ def _complete(question: ProposedQuestion, ports: Ports) -> ChatReply:
         raise
 
 
+def _note_evidence(evidence: Mapping[str, Any], journal: Journal) -> None:
+    """Journal what the answer's checks said, and what its confidence was made of."""
+    rest = dict(evidence)
+    if checks := rest.pop("outbound", None):
+        journal.record(StepKind.OUTBOUND, "outbound", {"verdicts": checks})
+    if rest:
+        journal.record(StepKind.CONFIDENCE, "confidence", rest)
+
+
 def _note_end(decision: Finish | Park | Reroute, journal: Journal) -> None:
     match decision:
         case Finish() | Park():
-            if decision.evidence:
-                journal.record(StepKind.CONFIDENCE, "confidence", decision.evidence)
+            _note_evidence(decision.evidence, journal)
             if isinstance(decision, Park):
                 journal.record(
                     StepKind.REVIEW,

@@ -10,6 +10,7 @@ from fleet_workers.store.json_text import json_text
 
 _VERDICTS = {
     StepKind.GATE: AuditKind.GATE,
+    StepKind.OUTBOUND: AuditKind.GATE,
     StepKind.CONFIDENCE: AuditKind.GATE,
     StepKind.REVIEW: AuditKind.REVIEW,
 }

@@ -23,6 +23,7 @@ class StepKind(StrEnum):
     PLAN = "plan"
     GATE = "gate"
     TOOL = "tool"
+    OUTBOUND = "outbound"
     CONFIDENCE = "confidence"
     REVIEW = "review"
     TRIAGE = "triage"
