@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Literal
 
-from fleet_workers.rails.answer_shape import shape_faults
+from fleet_workers.rails.answer_shape import MAX_ANSWER_CHARACTERS, shape_faults
 from fleet_workers.rails.deeds import Deeds, undone_claims
 from fleet_workers.rails.grounding import ungrounded_claims
 from fleet_workers.rails.leaks import Guarded, blacked_out, find_leaks
@@ -72,7 +72,13 @@ class OutboundReport:
 
 
 def check_outbound(text: str, background: Background) -> OutboundReport:
-    """Look at an answer, or a question to the customer, in the order of what is worst."""
+    """Look at an answer, or a question to the customer, in the order of what is worst.
+
+    Of one that is too long to be sent only the length is judged, so that looking takes no longer
+    than for any other.
+    """
+    if len(text) > MAX_ANSWER_CHARACTERS:
+        return _too_long(text, background)
     visible = normalise(text).text
     leaks = find_leaks(visible, background.guarded)
     if leaks:
@@ -101,6 +107,14 @@ def check_outbound(text: str, background: Background) -> OutboundReport:
         _promises(text, background),
     )
     return OutboundReport(verdicts=verdicts, shown=text, ungrounded=tuple(ungrounded))
+
+
+def _too_long(text: str, background: Background) -> OutboundReport:
+    allowed = f"{len(text):,} characters, and {MAX_ANSWER_CHARACTERS:,} are allowed"
+    verdict = _verdict("shape", "refuse", "The text cannot be sent", [f"it has {allowed}"])
+    start = normalise(text[:MAX_ANSWER_CHARACTERS]).text
+    shown = blacked_out(start, find_leaks(start, background.guarded))
+    return OutboundReport(verdicts=(verdict,), shown=f"{shown}…")
 
 
 def _promises(text: str, background: Background) -> Verdict:
