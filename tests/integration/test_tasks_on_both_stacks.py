@@ -37,7 +37,7 @@ def test_a_task_is_worked_from_either_way_in(bench: Bench, over_broker: bool) ->
         assert done.outcome.answer == "It is in Lyon."
         assert done.outcome.tools_used == ("track_parcel",)
         kinds = [step["kind"] for step in task.journal()]
-    assert kinds == ["inbound", "plan", "tool", "plan", "confidence"]
+    assert kinds == ["inbound", "plan", "tool", "plan", "outbound", "confidence"]
 
 
 def test_a_plain_post_is_answered_with_where_to_look(bench: Bench) -> None:

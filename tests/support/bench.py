@@ -1,7 +1,8 @@
 """A running fleet of the parcels agent, and what tests do with it."""
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,6 +11,7 @@ from kombu import Connection, Exchange, Producer
 
 from fleet_contracts.outcome import TaskView
 from fleet_contracts.topology import agent_address
+from fleet_workers.models.control import CONTROL_NAMES
 from fleet_workers.store import dead_letters, views
 from fleet_workers.store.dead_letters import DeadLetter
 from fleet_workers.testing import (
@@ -17,6 +19,7 @@ from fleet_workers.testing import (
     answer,
     call,
 )
+from fleet_workers.testing.replies import Says
 from support.fleet_processes import Fleet, FleetProcess
 from support.parcel_shop import ParcelShop
 from support.stacks import Stack
@@ -40,7 +43,21 @@ def script(bench: Any, *lines: Reply) -> str:
     """Give the model a script for a new task; the text of that task holds its key."""
     key = uuid4().hex[:12]
     bench.scripts[key] = list(lines)
-    return f"Where is ord_7? [{key}]"
+    return f"Where is ord_7? {what_is_asked(lines)} [{key}]"
+
+
+def what_is_asked(lines: Iterable[Reply]) -> str:
+    """What the calls of a script are about, as a customer names it: so nothing is ungrounded."""
+    made = [call for line in lines if isinstance(line, Says) for call in line.calls]
+    values = [each for name, text in made if name not in CONTROL_NAMES for each in _values(text)]
+    return f"It is about {', '.join(dict.fromkeys(values))}." if values else ""
+
+
+def _values(arguments: str) -> list[str]:
+    try:
+        return [str(each) for each in json.loads(arguments).values()]
+    except ValueError:  # a script of a model that is out of its mind
+        return []
 
 
 def until(condition: Callable[[], Any], *, seconds: float = 20.0, what: str = "it") -> Any:

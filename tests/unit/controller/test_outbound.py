@@ -192,3 +192,10 @@ def test_the_price_that_a_tool_gave_may_be_said() -> None:
     assert TRACKED["price_usd"] == "40.00"
     found = run(call("track_parcel", order_id="ord_7"), answer("It cost forty dollars."))
     assert found.outcome.kind is OutcomeKind.ANSWERED
+
+
+def test_an_answer_too_long_to_be_sent_is_judged_by_its_length_alone() -> None:
+    endless = say("I have refunded $ 999.00. " * 200_000)
+    found = run(endless, endless)
+    assert found.review_kind is ReviewKind.INVALID_PLAN
+    assert "5,200,000 characters" in (found.outcome.reason or "")
