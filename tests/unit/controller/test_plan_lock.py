@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleet_contracts.errors import PermanentError
 from fleet_contracts.outcome import OutcomeKind, ReviewKind
 from fleet_workers.agents.manifest import ApprovalRule, Limits, Manifest, Scope
 from fleet_workers.agents.release import AgentRelease
@@ -146,6 +147,19 @@ def test_a_second_write_needs_somebody_new_whom_the_request_names() -> None:
         text="Send a mail to ann@example.org and one to joe@example.org.",
     )
     assert made(both) == ["send_mail", "send_mail"]
+
+
+def test_a_write_that_failed_may_be_tried_in_another_way() -> None:
+    failed = {**RESULTS, "send_mail": PermanentError("The text is too short.")}
+    attempts = (mail("ann@example.org", "A."), mail("ann@example.org", "A longer text."))
+    found = run(READ, *attempts, tools=failed)
+    assert made(found) == ["send_mail", "send_mail"]
+
+
+@pytest.mark.parametrize("said", ["tomorrow", "yesterday", "on Friday"])
+def test_days_may_be_named_by_where_they_stand_from_today(said: str) -> None:
+    booked = call("send_mail", recipient="ann@example.org", text="See you.", days=0)
+    assert made(run(READ, booked, text=f"Mail ann@example.org {said}.")) == ["send_mail"]
 
 
 def test_a_record_counts_where_the_request_tells_it_apart() -> None:

@@ -119,11 +119,13 @@ def _of_content(trust: Trust, tool: Tool, texts: Sequence[str]) -> list[str]:
 def _is_done_before(
     tool: Tool, targets: Mapping[str, Sequence[Scalar]], situation: Situation, trust: Trust
 ) -> bool:
-    """Whether the tool was called in this task already, and this call names nobody new."""
+    """Whether the tool did something in this task already, and this call names nobody new."""
     earlier = [
         target_values(tool, step.request.get("arguments", {}))
         for step in situation.steps
-        if step.kind is StepKind.TOOL and step.name == tool.name
+        if step.kind is StepKind.TOOL
+        and step.name == tool.name
+        and "error" not in (step.result or {})
     ]
     if not earlier:
         return False

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -259,7 +259,9 @@ def _is_tainted(release: AgentRelease, held: Held) -> bool:
     if held.envelope.session_id is None:
         return False
     steps = held.journal.steps()
-    situation = Situation(release=release, envelope=held.envelope, steps=steps)
+    situation = Situation(
+        release=release, envelope=held.envelope, steps=steps, now=datetime.now(UTC)
+    )
     return trust_before(situation, len(steps)).is_tainted
 
 

@@ -8,7 +8,7 @@ from fleet_contracts.envelope import TaskEnvelope
 from fleet_workers.agents import AgentRelease
 from fleet_workers.store.journal import Step, StepKind
 
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
