@@ -81,7 +81,12 @@ def invite_member(
     return write_own(context, path, {"email": email, "role": role})
 
 
-@tool(effect="write", repeat="idempotent", trusted=True)
+@tool(
+    effect="write",
+    repeat="idempotent",
+    trusted=True,
+    asked_by=("import", "bring over", "migrate", "move data", "upload data"),
+)
 def start_import(
     context: ToolContext,
     source: Annotated[
@@ -109,7 +114,12 @@ def list_free_slots(context: ToolContext) -> dict[str, Any]:
     return read_public(context, "/slots")
 
 
-@tool(effect="write", repeat="idempotent", trusted=True)
+@tool(
+    effect="write",
+    repeat="idempotent",
+    trusted=True,
+    asked_by=("book slot", "book call", "book demo", "book training", "schedule call"),
+)
 def book_session(
     context: ToolContext,
     slot_id: Annotated[
