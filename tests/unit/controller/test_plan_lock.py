@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.security.approvals import play
 from fleet_contracts.errors import PermanentError
 from fleet_contracts.outcome import OutcomeKind, ReviewKind
 from fleet_workers.agents.manifest import ApprovalRule, Limits, Manifest, Scope
@@ -298,7 +299,7 @@ def test_an_approval_runs_out() -> None:
     found = run(*SCRIPT)
     late = resumed(decided(found, Ruling.APPROVE, ago=timedelta(hours=25)), found)
     assert made(late) == []
-    assert "ran out" in (late.outcome.reason or "")
+    assert "is void" in (late.outcome.reason or "")
     short = release_of(approvals={"send_mail": ApprovalRule(valid_hours=0.5)})
     found = run(*SCRIPT, release=short)
     late = resumed(decided(found, Ruling.APPROVE, ago=timedelta(hours=1)), found, release=short)
@@ -325,6 +326,20 @@ def test_an_approval_under_another_policy_is_void() -> None:
         tools=ToolRegistry(TOOLS),
     )
     assert made(resumed(decided(found, Ruling.APPROVE), found, release=new_words)) == ["send_mail"]
+
+
+def test_a_refusal_stays_one_when_the_policy_changes_back() -> None:
+    found = run(*SCRIPT)
+    stricter = release_of(approvals={"delete_file": ApprovalRule()})
+    again = resumed(decided(found, Ruling.APPROVE), found, release=stricter)
+    refused = resumed(decided(again, Ruling.REJECT), again)
+    assert made(refused) == []
+    assert refused.outcome.kind is OutcomeKind.ANSWERED
+
+
+@pytest.mark.parametrize("seed", range(0, 2000, 10))
+def test_no_approval_serves_for_another_action(seed: int) -> None:
+    assert play(seed).faults == []
 
 
 # --- properties ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from fleet_contracts.outcome import ReviewKind
+from fleet_workers.agents.policy import policy_version
 from fleet_workers.controller.conclude import conclude_call, conclude_text
 from fleet_workers.controller.conversation import (
     build_tools,
@@ -132,7 +133,11 @@ def _begin_tool(
             plan=plan.seq, index=index, gate=verdict.gate, reason=verdict.reason, gates=gates
         )
     rule = situation.release.manifest.approvals.get(name)
-    bound = {**proposal, "policy": action.key["policy"], "people": rule.people if rule else 1}
+    bound = {
+        **proposal,
+        "policy": policy_version(situation.release),
+        "people": rule.people if rule else 1,
+    }
     return Park(kind=verdict.review, reason=verdict.reason, proposal=bound, gates=gates)
 
 

@@ -65,13 +65,8 @@ class Action:
     call: int
 
     @cached_property
-    def key(self) -> dict[str, Any]:
-        """What an approval of this action is bound to."""
-        return {**self.call_key, "policy": policy_version(self.situation.release)}
-
-    @cached_property
     def call_key(self) -> dict[str, Any]:
-        """What any other decision about this call is bound to."""
+        """What a decision about this call is bound to; an approval also to the policy."""
         return approval_key(self.tool.name, self.plan, self.call, self.arguments)
 
     @cached_property
@@ -244,7 +239,8 @@ def pass_gates(action: Action) -> Passage:
     asked = [each for each in verdicts if each.ruling == "review"]
     if not asked:
         return Passage(verdict=verdicts[-1], verdicts=tuple(verdicts))
-    ruled = ruling_on(action.situation.steps, ReviewKind.APPROVAL, action.key)
+    # The last word about the call counts: a refusal under another policy is one all the same.
+    ruled = ruling_on(action.situation.steps, ReviewKind.APPROVAL, action.call_key)
     return _with_ruling(action, tuple(verdicts), asked, ruled)
 
 
@@ -263,7 +259,9 @@ def _with_ruling(
         )
         return Passage(verdict=verdict, verdicts=(*verdicts, verdict), approved_in=ruled.review)
     if ruled is not None:
-        reason = f"An approval was given and ran out before it was acted on. {reason}"
+        reason = (
+            f"An approval was given and is void: it is too old, or the policy is another. {reason}"
+        )
     verdict = Verdict(
         gate=asked[0].gate, ruling="review", reason=reason, review=ReviewKind.APPROVAL
     )
@@ -271,7 +269,9 @@ def _with_ruling(
 
 
 def _is_void(action: Action, ruled: Ruled) -> bool:
-    """Whether an approval was given too long ago."""
+    """Whether an approval was given too long ago, or under another policy."""
+    if ruled.policy != policy_version(action.situation.release):
+        return True
     rule = action.situation.release.manifest.approvals.get(action.tool.name)
     hours = (rule or ApprovalRule()).valid_hours
     return ruled.at is not None and action.situation.now > ruled.at + timedelta(hours=hours)

@@ -29,6 +29,7 @@ class Ruled:
     text: str
     by: str | None = None
     at: datetime | None = None
+    policy: str | None = None
 
 
 def ruling_on(steps: Sequence[Step], kind: ReviewKind, key: Mapping[str, Any]) -> Ruled | None:
@@ -41,7 +42,8 @@ def ruling_on(steps: Sequence[Step], kind: ReviewKind, key: Mapping[str, Any]) -
         for step in steps
         if step.kind is StepKind.REVIEW and step.name == USED_STEP
     }
-    for step in reversed(steps):
+    told: dict[str, Mapping[str, Any]] = {}  # a review is decided once: said again it is no later
+    for step in steps:
         said = step.result or {}
         if (
             step.kind is StepKind.REVIEW
@@ -50,14 +52,19 @@ def ruling_on(steps: Sequence[Step], kind: ReviewKind, key: Mapping[str, Any]) -
             and said.get("review") not in used
             and all(said.get(name) == value for name, value in key.items())
         ):
-            return Ruled(
-                review=said["review"],
-                ruling=Ruling(said["ruling"]),
-                text=str(said["text"]),
-                by=said.get("by"),
-                at=datetime.fromisoformat(said["at"]) if said.get("at") else None,
-            )
-    return None
+            told.setdefault(str(said.get("review")), said)
+    return _ruled(next(reversed(told.values()))) if told else None
+
+
+def _ruled(said: Mapping[str, Any]) -> Ruled:
+    return Ruled(
+        review=str(said["review"]),
+        ruling=Ruling(said["ruling"]),
+        text=str(said["text"]),
+        by=said.get("by"),
+        at=datetime.fromisoformat(said["at"]) if said.get("at") else None,
+        policy=said.get("policy"),
+    )
 
 
 def may_pass_limits(steps: Sequence[Step], key: Mapping[str, Any]) -> bool:
