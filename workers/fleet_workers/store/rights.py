@@ -7,13 +7,13 @@ change is announced on the channel of the switches.
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from fleet_workers.store import audit
 from fleet_workers.store.audit import AuditKind, Entry, digest
 from fleet_workers.store.money_tables import withheld_rights
-from fleet_workers.store.switches import CHANNEL
+from fleet_workers.store.switches import announce
 
 EVERY_CUSTOMER = "*"
 
@@ -57,7 +57,7 @@ def withhold(
     if added is not None:
         what = f"{name} withheld"
         _note(connection, what, by=withheld_by, tenant=tenant, customer=customer, why=reason)
-    _announce(connection)
+    announce(connection)
     found = connection.execute(select(withheld_rights).where(*own))
     return WithheldRight.model_validate(dict(found.mappings().one()))
 
@@ -77,7 +77,7 @@ def restore(
     ).one_or_none()
     if removed is not None:
         _note(connection, f"{name} restored", by=restored_by, tenant=tenant, customer=customer)
-    _announce(connection)
+    announce(connection)
     return removed is not None
 
 
@@ -102,7 +102,3 @@ def _note(
         detail={"customers": whose, **digests},
     )
     audit.add(connection, entry)
-
-
-def _announce(connection: Connection) -> None:
-    connection.execute(select(func.pg_notify(CHANNEL, "")))

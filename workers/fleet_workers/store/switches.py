@@ -48,7 +48,7 @@ def disable(
     if added is not None:
         what = f"{tool} disabled"
         _note(connection, what, by=disabled_by, tenant=tenant, agent=agent, why=reason)
-    _announce(connection)
+    announce(connection)
     found = connection.execute(
         select(tool_switches).where(
             tool_switches.c.tool == tool,
@@ -72,7 +72,7 @@ def enable(connection: Connection, *, tool: str, tenant: str, agent: str, enable
     ).one_or_none()
     if removed is not None:
         _note(connection, f"{tool} enabled", by=enabled_by, tenant=tenant, agent=agent)
-    _announce(connection)
+    announce(connection)
     return removed is not None
 
 
@@ -100,5 +100,6 @@ def _note(
     )
 
 
-def _announce(connection: Connection) -> None:
+def announce(connection: Connection) -> None:
+    """Tell every process, once this transaction commits, that what is allowed has changed."""
     connection.execute(select(func.pg_notify(CHANNEL, "")))
