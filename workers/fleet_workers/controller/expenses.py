@@ -1,6 +1,7 @@
 """What a call moves and costs, and what that counts against."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal, DecimalException
 
 from fleet_contracts.envelope import TaskEnvelope
@@ -113,7 +114,7 @@ def _expense(
         purpose=call.tool.name,
         amount_usd=amount_usd,
         at_most_usd=None if may_pass else at_most_usd,
-        bounds=[_unbounded(each) for each in bounds] if may_pass else bounds,
+        bounds=[replace(each, limit_usd=None) for each in bounds] if may_pass else bounds,
     )
 
 
@@ -139,7 +140,3 @@ def _by_day(subject: str, limit_usd: Decimal | None, said: str) -> Bound:
 def _of_task(envelope: TaskEnvelope, limit_usd: Decimal, said: str) -> Bound:
     subject = spend.task_total(envelope.id)
     return Bound(subject=subject, by_day=False, limit_usd=limit_usd, said=said)
-
-
-def _unbounded(bound: Bound) -> Bound:
-    return Bound(subject=bound.subject, by_day=bound.by_day, limit_usd=None, said=bound.said)

@@ -104,10 +104,12 @@ def _refusal(action: Action) -> Verdict:
     for kind in (ReviewKind.OVER_BUDGET, ReviewKind.TOOL_AWAY):
         ruled = ruling_on(action.situation.steps, kind, action.call_key)
         if ruled is not None and ruled.ruling is Ruling.REJECT:
-            return Verdict(
-                gate="person", ruling="refuse", reason=f"A person refused this: {ruled.text}"
-            )
+            return _refused_by_person("person", ruled)
     return Verdict(gate="person", ruling="pass")
+
+
+def _refused_by_person(gate: str, ruled: Ruled) -> Verdict:
+    return Verdict(gate=gate, ruling="refuse", reason=f"A person refused this: {ruled.text}")
 
 
 def _scope(action: Action) -> Verdict:
@@ -178,6 +180,8 @@ def _grounding(action: Action) -> Verdict:
 
 
 def _plan_lock(action: Action) -> Verdict:
+    if action.tool.effect == "read" and not action.tool.open_world:
+        return Verdict(gate="plan_lock", ruling="pass")  # no need to gather what was read
     reasons = lock_reasons(action.trust, action.tool, action.arguments, action.situation)
     if not reasons:
         why = "no untrusted text was read before" if not action.trust.is_tainted else ""
@@ -249,9 +253,7 @@ def _with_ruling(
 ) -> Passage:
     reason = " ".join(each.reason for each in asked)
     if ruled is not None and ruled.ruling is Ruling.REJECT:
-        verdict = Verdict(
-            gate="approval", ruling="refuse", reason=f"A person refused this: {ruled.text}"
-        )
+        verdict = _refused_by_person("approval", ruled)
         return Passage(verdict=verdict, verdicts=(*verdicts, verdict))
     if ruled is not None and not _is_void(action, ruled):
         verdict = Verdict(

@@ -38,7 +38,7 @@ def lock_reasons(
     if not trust.is_tainted:
         return []
     if tool.effect == "read":
-        return _of_read(trust, tool, arguments) if tool.open_world else []
+        return _of_read(trust, tool, arguments)
     targets = target_values(tool, arguments)
     values = [each for values in targets.values() for each in values]
     reasons = []
@@ -87,6 +87,8 @@ def _of_read(trust: Trust, tool: Tool, arguments: Mapping[str, Any]) -> list[str
 def _of_content(trust: Trust, tool: Tool, texts: Sequence[str]) -> list[str]:
     """Text for people may tell what was read, but not carry out what a text that was read asks."""
     loose = [text for text in texts if not trust.provenance.stands_in_request(text)]
+    if not loose:
+        return []
     reasons = [
         f"The text holds {_shown(address)}, which the request does not name."
         for text in loose
