@@ -163,6 +163,7 @@ def _open_ports(
                 model=gateway,
                 tools=tools,
                 recall=memory.recall,
+                environment=os.environ,
                 model_timeout_seconds=settings.model_timeout.total_seconds(),
                 admission=Everything()
                 if ledger is None

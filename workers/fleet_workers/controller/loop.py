@@ -55,7 +55,7 @@ def run_loop(
         CorruptJournal: The journal holds a plan that cannot be understood.
     """
     while True:
-        decision = _next_decision(agent, envelope, catalogue, journal)
+        decision = _next_decision(agent, envelope, catalogue, journal, ports)
         if not isinstance(decision, Finish | Park | Reroute):
             if guard.must_yield():
                 raise Draining("The worker is stopping, or the task is paused.")
@@ -68,7 +68,7 @@ def run_loop(
 
 
 def _next_decision(
-    agent: str, envelope: TaskEnvelope, catalogue: AgentCatalogue, journal: Journal
+    agent: str, envelope: TaskEnvelope, catalogue: AgentCatalogue, journal: Journal, ports: Ports
 ) -> Decision:
     if agent == AUTO_AGENT:
         return decide_triage(catalogue, envelope, journal.steps())
@@ -78,6 +78,7 @@ def _next_decision(
             envelope=envelope,
             steps=journal.steps(),
             now=datetime.now(UTC),
+            environment=ports.environment,
         )
     )
 

@@ -1,7 +1,6 @@
 """Gathers from the journal what an answer is held against before it leaves."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -28,11 +27,12 @@ def check_text(situation: Situation, text: str) -> OutboundReport:
     The same journal gives the same verdicts, while the values of the variables that the agent's
     file names stay as they are: the text must hold none of them.
     """
-    return check_outbound(text, background_of(situation, os.environ))
+    return check_outbound(text, background_of(situation))
 
 
-def background_of(situation: Situation, environment: Mapping[str, str]) -> Background:
-    """What is known when an answer is given. Of `environment`, what the tools may see is secret."""
+def background_of(situation: Situation) -> Background:
+    """What is known when an answer is given. What the tools see of the environment is secret."""
+    environment = situation.environment
     release, steps = situation.release, situation.steps
     manifest = release.manifest
     done = [each for each in steps if _is_done_call(each)]

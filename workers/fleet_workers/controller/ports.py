@@ -1,6 +1,6 @@
 """Everything outside that the loop may touch, as it sees it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -67,10 +67,11 @@ class Draining(FleetError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """The model, the tools, what admits their calls, and the session's memory."""
+    """The model, the tools, what admits their calls, the session's memory, and the environment."""
 
     model: ChatModel
     tools: ToolPort
     recall: Callable[[TaskEnvelope], list[Message]]
     model_timeout_seconds: float
     admission: Admission = field(default_factory=Everything)
+    environment: Mapping[str, str] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """All that a decision may depend on."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from fleet_contracts.envelope import TaskEnvelope
@@ -15,13 +15,16 @@ _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 class Situation:
     """A task at one moment: who works on it, what was asked, what was done.
 
-    `now` is the time of the moment; only an approval's validity depends on it.
+    `now` is the time of the moment: an approval's validity and what `tomorrow` means depend on
+    it. `environment` holds the variables of the process, of which those that the agent's tools see
+    must stand in no answer.
     """
 
     release: AgentRelease
     envelope: TaskEnvelope
     steps: Sequence[Step]
     now: datetime = _LONG_AGO
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def count(self, kind: StepKind, name: str | None = None) -> int:
         """Number of steps of a kind, of one name where a name is given."""

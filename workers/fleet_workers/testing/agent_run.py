@@ -93,13 +93,15 @@ def run_agent(
         session_id="test" if session is not None else None,
     )
     kept = journal if journal is not None else MemoryJournal()
-    with _tool_port(tools, os.environ if environment is None else environment) as port:
+    variables = os.environ if environment is None else environment
+    with _tool_port(tools, variables) as port:
         recorder = RecordingTools(port)
         ports = Ports(
             model=model,
             tools=recorder,
             recall=lambda _envelope: list(session or ()),
             model_timeout_seconds=model_timeout_seconds,
+            environment=variables,
         )
         for attempt in range(1, attempts + 1):
             try:
