@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from fleet_client.steps import HttpAnswer
 from fleet_contracts import errors
+from fleet_contracts.feedback import Feedback
 from fleet_contracts.outcome import TaskView
 
 _BY_CODE: dict[str, type[errors.FleetError]] = {
@@ -116,6 +117,23 @@ def _read_bulk_result(result: Any, answer: HttpAnswer) -> UUID | errors.FleetErr
         return UUID(str(result.get("id")))
     except ValueError:
         return errors.PermanentError("The server named no id for this task: submit it again.")
+
+
+def read_feedback(answer: HttpAnswer) -> Feedback:
+    """Read what was kept of a word about a task."""
+    try:
+        return Feedback.model_validate(_read_json(answer))
+    except ValidationError as error:
+        raise _garbage(answer, "is no feedback") from error
+
+
+def read_link(answer: HttpAnswer) -> str:
+    """Read the address at which a customer can judge a task."""
+    body = _read_json(answer)
+    address = body.get("url") if isinstance(body, dict) else None
+    if not isinstance(address, str):
+        raise _garbage(answer, "names no address")
+    return address
 
 
 def _read_error(answer: HttpAnswer) -> errors.FleetError:

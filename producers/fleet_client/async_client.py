@@ -13,6 +13,7 @@ from fleet_client.settings import ClientSettings, read_settings
 from fleet_client.steps import Conversation, HttpAnswer, Pause, Publish, Step
 from fleet_client.wires import Wires
 from fleet_contracts.errors import FleetError
+from fleet_contracts.feedback import Feedback, Rating
 from fleet_contracts.outcome import TaskView
 
 T = TypeVar("T")
@@ -72,9 +73,11 @@ class AsyncFleetClient:
         self,
         task_id: UUID | str,
         timeout: float = WAIT_SECONDS,  # noqa: ASYNC109 - one meaning with the sync client
+        *,
+        follow: bool = False,
     ) -> TaskView:
         """As `FleetClient.wait`."""
-        return await self._run(self._conversations.wait(task_id, timeout))
+        return await self._run(self._conversations.wait(task_id, timeout, follow=follow))
 
     async def cancel(self, task_id: UUID | str) -> TaskView:
         """As `FleetClient.cancel`."""
@@ -83,6 +86,23 @@ class AsyncFleetClient:
     async def journal(self, task_id: UUID | str) -> list[dict[str, Any]]:
         """As `FleetClient.journal`."""
         return await self._run(self._conversations.journal(task_id))
+
+    async def give_feedback(
+        self,
+        task_id: UUID | str,
+        rating: Rating | None = None,
+        comment: str = "",
+        *,
+        flag: bool = False,
+    ) -> Feedback:
+        """As `FleetClient.give_feedback`."""
+        return await self._run(
+            self._conversations.give_feedback(task_id, rating=rating, comment=comment, flag=flag)
+        )
+
+    async def feedback_link(self, task_id: UUID | str, days: int = 30) -> str:
+        """As `FleetClient.feedback_link`."""
+        return await self._run(self._conversations.feedback_link(task_id, days=days))
 
     async def close(self) -> None:
         """Close all connections."""

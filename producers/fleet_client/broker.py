@@ -8,6 +8,7 @@ from queue import Empty, LifoQueue
 
 from fleet_client.broker_link import BrokerLink
 from fleet_client.steps import ConnectionBroken
+from fleet_client.tracing import sending
 from fleet_contracts.codec import WireMessage, encode_task
 from fleet_contracts.envelope import TaskEnvelope
 from fleet_contracts.errors import ConfigurationError, TimedOut
@@ -54,8 +55,8 @@ class BrokerSender:
         """
         if self._closed.is_set():
             raise ConfigurationError("This client is closed: make a new one.")
-        message = encode_task(envelope)
-        with self._place() as place:
+        with sending(envelope, broker_url=self._url) as trace, self._place() as place:
+            message = encode_task(envelope, traceparent=trace)
             try:
                 self._publish_from(place, message, envelope.agent)
             except (ConnectionBroken, TimedOut):

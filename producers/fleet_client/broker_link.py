@@ -4,8 +4,9 @@ import contextlib
 from typing import Any
 
 from amqp import exceptions as amqp_errors
-from kombu import Connection, Exchange, Producer
+from kombu import Exchange, Producer
 
+from fleet_client.connection import FleetConnection
 from fleet_client.steps import ConnectionBroken
 from fleet_contracts.codec import WireMessage
 from fleet_contracts.errors import (
@@ -157,16 +158,18 @@ class BrokerLink:
         )
 
 
-def _prepare(url: str, timeout_seconds: float) -> Connection:
+def _prepare(url: str, timeout_seconds: float) -> FleetConnection:
     scheme = url.partition("://")[0]
     if scheme.startswith(("amqp", "pyamqp")):
         options: dict[str, Any] = {"confirm_publish": True}
     else:
         options = {"socket_timeout": timeout_seconds, "socket_connect_timeout": timeout_seconds}
     try:
-        connection = Connection(url, connect_timeout=timeout_seconds, transport_options=options)
+        connection = FleetConnection(
+            url, connect_timeout=timeout_seconds, transport_options=options
+        )
         connection.transport  # noqa: B018 - loads the library that speaks the protocol
-    except ImportError as error:
+    except (AttributeError, ImportError) as error:  # kombu without Redis raises the former
         extra = "redis" if scheme.startswith("redis") else scheme
         raise ConfigurationError(
             f"A {scheme}:// broker needs a library that is not installed ({error}): "

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -9,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from fleet_client.client import FleetClient
-from fleet_client.options import TaskOptions
+from fleet_client.options import Debounce, TaskOptions
 from fleet_client.settings import read_settings
 from fleet_client.watching import exit_code, outcome_line, step_line, watch
 from fleet_contracts.envelope import Priority
@@ -20,6 +21,8 @@ _EXIT_CODES = (
     "Exit codes: 0 done (or handed in), 1 error, 2 wrong usage, 3 in review, 4 dead, 5 rejected, "
     "6 cancelled or expired, 7 not settled yet."
 )
+
+_DEBOUNCE_SECONDS = 5.0
 
 app = typer.Typer(
     help=f"Submit tasks to an Agent Fleet and follow them. {_EXIT_CODES}",
@@ -68,6 +71,16 @@ def submit(  # noqa: PLR0917 - typer makes options of them, nobody calls it by p
     data: Annotated[str | None, typer.Option(help="A JSON object for the agent's tools.")] = None,
     priority: Annotated[Priority, typer.Option(help="How urgent it is.")] = Priority.NORMAL,
     idempotency_key: Annotated[str | None, typer.Option(help="Makes a repeat harmless.")] = None,
+    delay: Annotated[float | None, typer.Option(help="Start after so many seconds.")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="Start then: 2027-01-31T08:00 here, or with +01:00 or Z.")
+    ] = None,
+    debounce: Annotated[
+        str | None, typer.Option(help="A key: a later task with the same takes the place.")
+    ] = None,
+    debounce_seconds: Annotated[
+        float, typer.Option(help="How long to wait for a later one.")
+    ] = _DEBOUNCE_SECONDS,
     file: Annotated[str | None, typer.Option(help="Read the text from a file; - is input.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcome, print it.")] = False,
     timeout: _Timeout = 300.0,
@@ -82,6 +95,9 @@ def submit(  # noqa: PLR0917 - typer makes options of them, nobody calls it by p
         data=_read_data(data),
         priority=priority,
         idempotency_key=idempotency_key,
+        delay=delay,
+        not_before=_read_time(at),
+        debounce=None if debounce is None else Debounce(key=debounce, seconds=debounce_seconds),
     )
     words = _read_text(text, file)
     with FleetClient.from_environment() as client:
@@ -141,6 +157,17 @@ def _read_text(text: str | None, file: str | None) -> str:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise typer.BadParameter(f"{file} is not UTF-8 text: convert it first") from error
+
+
+def _read_time(moment: str | None) -> datetime | None:
+    if moment is None:
+        return None
+    try:
+        return datetime.fromisoformat(moment).astimezone()
+    except (ValueError, OverflowError) as error:
+        raise typer.BadParameter(
+            f"--at {moment!r} is no time: give one like 2027-01-31T08:00+01:00"
+        ) from error
 
 
 def _read_data(data: str | None) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from fleet_client.settings import ClientSettings, read_settings
 from fleet_client.steps import Conversation, HttpAnswer, Pause, Publish, Step
 from fleet_client.wires import Wires
 from fleet_contracts.errors import FleetError
+from fleet_contracts.feedback import Feedback, Rating
 from fleet_contracts.outcome import TaskView
 
 T = TypeVar("T")
@@ -92,16 +93,19 @@ class FleetClient:
         """
         return self._run(self._conversations.status(task_id))
 
-    def wait(self, task_id: UUID | str, timeout: float = WAIT_SECONDS) -> TaskView:
+    def wait(
+        self, task_id: UUID | str, timeout: float = WAIT_SECONDS, *, follow: bool = False
+    ) -> TaskView:
         """Wait until nothing more happens by itself: the task is final, dead or in review.
 
+        With `follow`, the task that took the place of a debounced one is waited for and given.
         Outages of the server shorter than 15 s are waited out.
 
         Raises:
             TimedOut: The task is not settled after `timeout` seconds; it goes on.
             UnknownTask: No such task; with a broker, only said once the time is up.
         """
-        return self._run(self._conversations.wait(task_id, timeout))
+        return self._run(self._conversations.wait(task_id, timeout, follow=follow))
 
     def cancel(self, task_id: UUID | str) -> TaskView:
         """Ask that a task be given up, and give how it stands then.
@@ -114,6 +118,34 @@ class FleetClient:
     def journal(self, task_id: UUID | str) -> list[dict[str, Any]]:
         """Give the task's steps so far, the oldest first."""
         return self._run(self._conversations.journal(task_id))
+
+    def give_feedback(
+        self,
+        task_id: UUID | str,
+        rating: Rating | None = None,
+        comment: str = "",
+        *,
+        flag: bool = False,
+    ) -> Feedback:
+        """Say how a finished task went; what the key's tenant said before this way is replaced.
+
+        A flag, or a bad rating with a comment (2,000 characters at most), puts it before a person.
+
+        Raises:
+            InvalidInput: Nothing is said, or the comment is too long.
+            Conflict: The task has not ended yet.
+        """
+        return self._run(
+            self._conversations.give_feedback(task_id, rating=rating, comment=comment, flag=flag)
+        )
+
+    def feedback_link(self, task_id: UUID | str, days: int = 30) -> str:
+        """Ask for an address at which a customer can say so without a key, for some days.
+
+        Raises:
+            Conflict: The task has not ended yet.
+        """
+        return self._run(self._conversations.feedback_link(task_id, days=days))
 
     def close(self) -> None:
         """Close all connections."""

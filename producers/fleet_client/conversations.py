@@ -26,6 +26,7 @@ from fleet_contracts.errors import (
     Unauthorized,
     UnknownTask,
 )
+from fleet_contracts.feedback import Feedback, Rating
 from fleet_contracts.outcome import TaskView
 
 WAIT_SECONDS = 300.0
@@ -108,8 +109,27 @@ class Conversations:
         answers.check_accepted((yield from self._exchange(request)))
         return (yield from self.status(task_id))
 
-    def wait(self, task_id: UUID | str, timeout_seconds: float) -> Conversation[TaskView]:
-        """Ask again and again until the task is settled, through short outages of the server."""
+    def give_feedback(
+        self, task_id: UUID | str, *, rating: Rating | None, comment: str, flag: bool
+    ) -> Conversation[Feedback]:
+        """Say how a finished task went."""
+        request = requests.feedback_request(
+            _as_id(task_id), rating=rating, comment=comment, flag=flag
+        )
+        return answers.read_feedback((yield from self._exchange(request)))
+
+    def feedback_link(self, task_id: UUID | str, *, days: int) -> Conversation[str]:
+        """Ask for an address at which a customer can say how it went."""
+        request = requests.feedback_link_request(_as_id(task_id), days=days)
+        return answers.read_link((yield from self._exchange(request)))
+
+    def wait(
+        self, task_id: UUID | str, timeout_seconds: float, *, follow: bool = False
+    ) -> Conversation[TaskView]:
+        """Ask again and again until the task is settled, through short outages of the server.
+
+        Where `follow`, a task that was replaced is followed to the one that runs in its place.
+        """
         number = _as_id(task_id)
         end = self._clock() + timeout_seconds
         reached = self._clock()
@@ -121,8 +141,10 @@ class Conversations:
             try:
                 request = requests.status_request(number, hold_seconds=hold)
                 view = answers.read_task((yield from self._exchange(request)))
-                if view.settled:
+                following = view.outcome.replaced_by if view.outcome is not None else None
+                if view.settled and (following is None or not follow):
                     return view
+                number = following or number
                 reached = self._clock()
             except UnknownTask as error:
                 # A task sent over the broker is known once a worker has taken it up.

@@ -28,9 +28,9 @@ class TaskHandle:
         """Ask how the task stands."""
         return self._client.status(self.id)
 
-    def wait(self, timeout: float = WAIT_SECONDS) -> TaskView:
+    def wait(self, timeout: float = WAIT_SECONDS, *, follow: bool = False) -> TaskView:
         """Wait until the task is settled, up to `timeout` seconds."""
-        return self._client.wait(self.id, timeout)
+        return self._client.wait(self.id, timeout, follow=follow)
 
     def cancel(self) -> TaskView:
         """Ask that the task be given up."""
@@ -52,9 +52,14 @@ class AsyncTaskHandle:
         """Ask how the task stands."""
         return await self._client.status(self.id)
 
-    async def wait(self, timeout: float = WAIT_SECONDS) -> TaskView:  # noqa: ASYNC109 - as sync
+    async def wait(
+        self,
+        timeout: float = WAIT_SECONDS,  # noqa: ASYNC109 - as sync
+        *,
+        follow: bool = False,
+    ) -> TaskView:
         """Wait until the task is settled, up to `timeout` seconds."""
-        return await self._client.wait(self.id, timeout)
+        return await self._client.wait(self.id, timeout, follow=follow)
 
     async def cancel(self) -> TaskView:
         """Ask that the task be given up."""

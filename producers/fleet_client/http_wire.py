@@ -1,5 +1,6 @@
 """Sends requests over HTTP with httpx2, for both clients, and names what went wrong."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from ipaddress import ip_address
 from typing import Any
@@ -9,6 +10,7 @@ import httpx2
 
 from fleet_client.settings import ClientSettings
 from fleet_client.steps import ConnectionBroken, HttpAnswer, HttpRequest
+from fleet_client.tracing import requesting
 from fleet_contracts.errors import FleetError, PermanentError, TimedOut, Unavailable
 
 
@@ -29,7 +31,9 @@ class HttpWire:
             PermanentError: What came is no HTTP answer.
         """
         try:
-            return _read(self._client.request(**_request_arguments(request, self._settings)))
+            with requesting(request, address=str(self._settings.api_url)) as headers:
+                arguments = _request_arguments(request, self._settings, headers)
+                return _read(self._client.request(**arguments))
         except httpx2.HTTPError as error:
             raise _explain(error, self._settings) from error
 
@@ -48,7 +52,9 @@ class AsyncHttpWire:
     async def send(self, request: HttpRequest) -> HttpAnswer:
         """Send one request, with the errors of `HttpWire.send`."""
         try:
-            return _read(await self._client.request(**_request_arguments(request, self._settings)))
+            with requesting(request, address=str(self._settings.api_url)) as headers:
+                arguments = _request_arguments(request, self._settings, headers)
+                return _read(await self._client.request(**arguments))
         except httpx2.HTTPError as error:
             raise _explain(error, self._settings) from error
 
@@ -73,13 +79,15 @@ def _client_arguments(settings: ClientSettings) -> dict[str, Any]:
     }
 
 
-def _request_arguments(request: HttpRequest, settings: ClientSettings) -> dict[str, Any]:
+def _request_arguments(
+    request: HttpRequest, settings: ClientSettings, headers: Mapping[str, str]
+) -> dict[str, Any]:
     seconds = settings.timeout_seconds
     return {
         "method": request.method,
         "url": request.path,
         "content": request.body,
-        "headers": dict(request.headers),
+        "headers": {**request.headers, **headers},
         "timeout": httpx2.Timeout(seconds, read=seconds + request.hold_seconds),
     }
 

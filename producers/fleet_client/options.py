@@ -1,12 +1,27 @@
 """What a caller may say about a task, and the envelope that comes of it."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, Required, TypedDict
 
 from fleet_contracts.envelope import Priority, TaskEnvelope, parse_envelope
 from fleet_contracts.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Debounce:
+    """Of the tasks of one agent with the same `key`, only the last one runs.
+
+    It runs `seconds` after the last one came, and at most `max_seconds` (ten times `seconds` where
+    not given) after the first. The others end as cancelled; their outcome's `replaced_by` is the
+    task that runs instead. Which came last is told by the producers' clocks.
+    """
+
+    key: str
+    seconds: float
+    max_seconds: float | None = None
 
 
 class TaskOptions(TypedDict, total=False):
@@ -16,6 +31,9 @@ class TaskOptions(TypedDict, total=False):
     text is for the agent. `deadline` carries a time zone. `budget_usd` is what the task may cost.
     `idempotency_key` makes a second submit of the same content give the same task. `reply_to`
     names a queue `reply.…` that gets the outcome as JSON.
+
+    The task starts no earlier than `not_before` (with a time zone), or than after a `delay`, in
+    seconds where it is a number. `debounce` lets a later task take its place.
     """
 
     agent: str
@@ -29,6 +47,9 @@ class TaskOptions(TypedDict, total=False):
     metadata: Mapping[str, str] | None
     reply_to: str | None
     budget_usd: Decimal | float | str | None
+    not_before: datetime | None
+    delay: timedelta | float | None
+    debounce: Debounce | None
 
 
 class TaskItem(TaskOptions):
@@ -88,4 +109,33 @@ def split_item(item: object) -> tuple[object, dict[str, Any]]:
 
 def _build(text: object, options: Mapping[str, Any], *, tenant: str) -> TaskEnvelope:
     given = {name: value for name, value in options.items() if value is not None}
+    given |= _start(given)
+    if (debounce := given.pop("debounce", None)) is not None:
+        given |= _debounce_fields(debounce)
     return parse_envelope({**given, "tenant": tenant, "input": text})
+
+
+def _start(given: dict[str, Any]) -> dict[str, Any]:
+    delay = given.pop("delay", None)
+    if delay is None:
+        return {}
+    if "not_before" in given:
+        raise InvalidInput("delay and not_before say the same: give one of them.")
+    try:
+        wait = delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
+        return {"not_before": datetime.now(UTC) + wait}
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInput(
+            f"delay is {delay!r}: give seconds, or a timedelta, of a year at most."
+        ) from error
+
+
+def _debounce_fields(debounce: object) -> dict[str, Any]:
+    if not isinstance(debounce, Debounce):
+        raise InvalidInput(f"debounce is {debounce!r}: give Debounce(key=…, seconds=…).")
+    fields = {
+        "debounce_key": debounce.key,
+        "debounce_seconds": debounce.seconds,
+        "debounce_max_seconds": debounce.max_seconds,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

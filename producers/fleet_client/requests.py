@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from fleet_client.steps import HttpRequest
+from fleet_contracts.feedback import Rating
 
 _SHORTEST_HOLD_SECONDS = 0.1
 _JSON = {"Content-Type": "application/json"}
@@ -46,6 +47,21 @@ def journal_request(task_id: UUID) -> HttpRequest:
 def cancel_request(task_id: UUID) -> HttpRequest:
     """Ask that a task be given up."""
     return HttpRequest(method="POST", path=f"/v1/tasks/{task_id}/cancel")
+
+
+def feedback_request(
+    task_id: UUID, *, rating: Rating | None, comment: str, flag: bool
+) -> HttpRequest:
+    """Say how a finished task went."""
+    body = json.dumps({"rating": rating, "comment": comment, "flag": flag})
+    return HttpRequest(
+        method="POST", path=f"/v1/tasks/{task_id}/feedback", body=body, headers=_JSON
+    )
+
+
+def feedback_link_request(task_id: UUID, *, days: int) -> HttpRequest:
+    """Ask for an address at which a customer can say how it went."""
+    return HttpRequest(method="POST", path=f"/v1/tasks/{task_id}/feedback-link?days={days}")
 
 
 def _fits_a_header(key: str) -> bool:

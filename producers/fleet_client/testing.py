@@ -12,6 +12,7 @@ from fleet_client.client import FleetClient
 from fleet_client.steps import HttpAnswer, HttpRequest, Pause, Publish, Step
 from fleet_contracts.envelope import TaskEnvelope
 from fleet_contracts.errors import Conflict, FleetError, UnknownTask
+from fleet_contracts.feedback import Feedback
 from fleet_contracts.outcome import Outcome, OutcomeKind, TaskView
 from fleet_contracts.states import TaskState
 
@@ -28,7 +29,7 @@ _DEFAULT = Outcome(kind=OutcomeKind.ANSWERED, answer="recorded", confidence=1.0)
 
 
 class RecordedFleet:
-    """A fleet in memory: `envelopes` holds what was submitted, in order.
+    """A fleet in memory: `envelopes` holds what was submitted, in order, `feedback` what was said.
 
     Each `script` call sets what comes of the next task without a script: an `Outcome`, an error
     raised by its submit, or None for a task that stays queued. Unscripted tasks are answered with
@@ -37,6 +38,7 @@ class RecordedFleet:
 
     def __init__(self) -> None:
         self.envelopes: list[TaskEnvelope] = []
+        self.feedback: dict[UUID, Feedback] = {}
         self._scripts: deque[Outcome | FleetError | None] = deque()
         self._views: dict[UUID, TaskView] = {}
         self._lock = threading.Lock()
@@ -88,6 +90,12 @@ class RecordedFleet:
         view = self._views.get(task_id)
         if view is None:
             raise UnknownTask(f"No task {task_id} was submitted to this recording client.")
+        if parts[-1].startswith("feedback") and view.finished_at is None:
+            raise Conflict(f"Task {task_id} is {view.state}: it can be judged once it has ended.")
+        if parts[-1] == "feedback":
+            return self._keep(task_id, json.loads(str(request.body)))
+        if parts[-1] == "feedback-link":
+            return _ok({"url": f"http://recording.invalid/feedback/{task_id}"})
         if parts[-1] == "journal":
             return _ok({"steps": []})
         if parts[-1] == "cancel":
@@ -96,6 +104,13 @@ class RecordedFleet:
             view = view.model_copy(update={"state": TaskState.CANCELLED})
             self._views[task_id] = view
         return _ok(view.model_dump(mode="json"))
+
+    def _keep(self, task_id: UUID, said: dict[str, Any]) -> HttpAnswer:
+        now = datetime.now(tz=UTC)
+        self.feedback[task_id] = Feedback.model_validate(
+            {"task_id": task_id, "created_at": now, **said}
+        )
+        return _ok(self.feedback[task_id].model_dump(mode="json"))
 
 
 class RecordingClient(FleetClient):

@@ -17,6 +17,9 @@ STORED_HEADER = "fleet_stored"
 
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
+CORRELATION_KEY = "correlation_id"
+"""Under this key the metadata of a task keeps the `correlation_id` that its reply is to have."""
+
 SUBMITTED_HEADER = "fleet_submitted_at"
 """When the producer sent the task, ISO 8601: the order of a session's tasks."""
 

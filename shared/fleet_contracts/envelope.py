@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
@@ -27,6 +27,13 @@ SCHEMA_VERSION: Final = 1
 MAX_ENVELOPE_BYTES: Final = 256 * 1024
 """Limit on the JSON text of an envelope, in bytes of UTF-8."""
 
+LONGEST_DELAY: Final = timedelta(days=366)
+"""No task may be put off for longer."""
+
+LONGEST_DEBOUNCE_SECONDS: Final = 24 * 3600.0
+WINDOWS_AT_MOST: Final = 10
+"""After so many windows a debounced task runs though others keep coming, unless told otherwise."""
+
 AUTO_AGENT: Final = "auto"
 """The agent name that asks the fleet to choose the agent."""
 
@@ -35,6 +42,8 @@ TenantName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 # Everything below U+0020 but tab, line feed and carriage return, plus DEL and the C1 range.
+_Window = Annotated[float, Field(gt=0, le=LONGEST_DEBOUNCE_SECONDS, allow_inf_nan=False)]
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -53,6 +62,10 @@ def _default_id(fields: dict[str, Any]) -> UUID:
     return new_task_id()
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class TaskEnvelope(BaseModel):
     """One request to one agent. Frozen; times carry a time zone; money is in US dollars.
 
@@ -60,6 +73,10 @@ class TaskEnvelope(BaseModel):
     task, and an `id` that is not given follows from it. `deadline` is when an answer is of no
     more use. `reply_to` names a queue `reply.…` that gets the outcome as JSON. `data` is for
     programs, `input` for the agent to read.
+
+    The task does not start before `not_before`. Of tasks of one tenant and agent with the same
+    `debounce_key` only the last one runs, `debounce_seconds` after it came, and at most
+    `debounce_max_seconds` (10 times that where not given) after the first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,6 +97,11 @@ class TaskEnvelope(BaseModel):
     ) = None
     metadata: dict[ShortText, str] = Field(default_factory=dict, max_length=50)
     budget_usd: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=6)] | None = None
+    # Left out where not set: workers of an earlier version then read the envelope, too.
+    not_before: AwareDatetime | None = Field(default=None, exclude_if=_is_none)
+    debounce_key: ShortText | None = Field(default=None, exclude_if=_is_none)
+    debounce_seconds: _Window | None = Field(default=None, exclude_if=_is_none)
+    debounce_max_seconds: _Window | None = Field(default=None, exclude_if=_is_none)
 
     @field_validator("input")
     @classmethod
@@ -110,8 +132,15 @@ class TaskEnvelope(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _times_agree(self) -> Self:
+        if fault := _fault_of_times(self):
+            raise ValueError(fault)
+        return self
+
+    @model_validator(mode="after")
     def _text_is_clean(self) -> Self:
-        for place, text in _texts(self.model_dump(exclude={"id", "deadline", "budget_usd"})):
+        texts = self.model_dump(exclude={"id", "deadline", "budget_usd", "not_before"})
+        for place, text in _texts(texts):
             if found := _CONTROL.search(text):
                 raise ValueError(
                     f"{place} contains the control character U+{ord(found[0]):04X}: "
@@ -123,11 +152,25 @@ class TaskEnvelope(BaseModel):
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 in hex over everything but the id: what two equal requests share."""
-        content = self.model_dump(mode="json", exclude={"id"})
+        """SHA-256 in hex of what two equal requests share: everything but id and `not_before`.
+
+        A repeat of "in ten minutes" that is sent a second later asks for the same.
+        """
+        content = self.model_dump(mode="json", exclude={"id", "not_before"})
         return sha256(
             json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
         ).hexdigest()
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the task may have to wait before it is queued for a worker."""
+        return self.not_before is not None or self.debounce_key is not None
+
+    @property
+    def longest_window_seconds(self) -> float:
+        """How long after the first of its key the task runs at the latest; 0 without a key."""
+        window = self.debounce_seconds or 0.0
+        return self.debounce_max_seconds or window * WINDOWS_AT_MOST
 
     def to_json(self) -> str:
         """Write the envelope as JSON text.
@@ -183,6 +226,32 @@ def _check_version(version: object) -> None:
             f"schema_version {version!r} is not known here: send version {SCHEMA_VERSION}, "
             "or upgrade the workers before the producers."
         )
+
+
+def _fault_of_times(envelope: TaskEnvelope) -> str | None:
+    start, ends, key = envelope.not_before, envelope.deadline, envelope.debounce_key
+    window, longest = envelope.debounce_seconds, envelope.debounce_max_seconds
+    faults = {
+        f"not_before is over {LONGEST_DELAY.days} days ahead: submit the task later": (
+            start is not None and start > datetime.now(UTC) + LONGEST_DELAY
+        ),
+        "deadline is not after not_before: the task could never run, move one of them": (
+            start is not None and ends is not None and ends <= start
+        ),
+        "debounce_seconds needs a debounce_key: name what the tasks have in common": (
+            key is None and (window, longest) != (None, None)
+        ),
+        "debounce_key needs debounce_seconds: say how long to wait for a later task": (
+            key is not None and window is None
+        ),
+        "not_before and debounce_key exclude each other: send one of them": (
+            key is not None and start is not None
+        ),
+        "debounce_max_seconds is less than debounce_seconds: make it as long at least": (
+            window is not None and longest is not None and longest < window
+        ),
+    }
+    return next((text for text, is_so in faults.items() if is_so), None)
 
 
 def _check_size(size: int) -> None:

@@ -8,6 +8,7 @@ FleetError
 │   ├── UnknownTask       no task of that id in this tenant
 │   ├── UnknownReview     no review of that id in this tenant
 │   ├── AlreadyDecided    a person has decided this, or it waits no more
+│   ├── AlreadyClaimed    another person works on this
 │   └── Conflict          the same id or key stands for something else
 ├── Unauthorized          no key, a wrong key, or a key without the right  not retryable
 ├── ConfigurationError    an operator must change a setting           not retryable
@@ -79,6 +80,12 @@ class AlreadyDecided(InvalidInput):
     """Somebody has decided this item, or its task ended in another way."""
 
     code = "already_decided"
+
+
+class AlreadyClaimed(InvalidInput):
+    """Another person has claimed this item and works on it."""
+
+    code = "already_claimed"
 
 
 class Conflict(InvalidInput):

@@ -20,9 +20,11 @@ class OutcomeKind(StrEnum):
     REVIEW = "review"
     """A person must decide; `reason` says why."""
     REJECTED = "rejected"
-    """A person refused what the agent proposed; `reason` says why."""
+    """A person refused what the agent proposed, or a budget was used up; `reason` says which."""
     DEAD = "dead"
     """The fleet gave up; the task is among the dead letters with its reason."""
+    CANCELLED = "cancelled"
+    """A later task with the same debounce key came before this one ran; `reason` names it."""
 
 
 class ReviewKind(StrEnum):
@@ -38,13 +40,18 @@ class ReviewKind(StrEnum):
     OVER_BUDGET = "over_budget"
     SUSPICIOUS = "suspicious"
     TOOL_AWAY = "tool_away"
+    SAMPLED = "sampled"
+    """A finished task, drawn by chance to see how often the agents are right."""
+    FLAGGED = "flagged"
+    """A finished task whose answer somebody complained about."""
 
 
 class Outcome(BaseModel):
     """The result of a task's run so far.
 
     `confidence` is from 0 to 1, or None where no answer was reached. `model` names the model
-    that gave the last plan; `offline` is true where the built-in offline model did.
+    that gave the last plan; `offline` is true where the built-in offline model did. `replaced_by`
+    is the task that runs in place of a debounced one.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -58,10 +65,14 @@ class Outcome(BaseModel):
     model: str | None = None
     offline: bool = False
     cost_usd: Decimal | None = None
+    replaced_by: UUID | None = Field(default=None, exclude_if=lambda task_id: task_id is None)
 
 
 class TaskView(BaseModel):
-    """A task as its producer sees it (the body of `GET /v1/tasks/{id}`)."""
+    """A task as its producer sees it (the body of `GET /v1/tasks/{id}`).
+
+    `due_at` is when a task that waits (queued, put off; or retrying) goes on.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -24,6 +24,7 @@ TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
     TaskState.RUNNING: frozenset(
         {
             TaskState.SUCCEEDED,
+            TaskState.REJECTED,
             TaskState.RETRYING,
             TaskState.IN_REVIEW,
             TaskState.DEAD,

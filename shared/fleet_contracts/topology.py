@@ -15,6 +15,19 @@ DEAD_EXCHANGE: Final = "agents.dead"
 REVIEW_QUEUE: Final = "human.review"
 """One JSON message for each item that waits for a person."""
 
+EVENTS_EXCHANGE: Final = "fleet.events"
+"""Topic exchange on which each change of a task's state is told, on RabbitMQ."""
+
+INTAKE_QUEUE: Final = "fleet.intake"
+"""Tasks as plain JSON, one a message, from programs that know nothing of Celery; on RabbitMQ."""
+
+INTAKE_DEAD_QUEUE: Final = "fleet.intake.dead"
+"""Messages of the intake that are no tasks, as they came, each with the reason in its headers."""
+
+INTAKE_DELIVERY_LIMIT: Final = 10
+"""Redeliveries after which RabbitMQ puts a message of the intake aside: none is given back, so
+each is a process that died with it."""
+
 DELIVERY_LIMIT: Final = 3
 """Redeliveries after which RabbitMQ itself puts a message aside, behind the store's own count."""
 
@@ -34,6 +47,16 @@ def agent_address(agent: str) -> str:
 def dead_address(agent: str) -> str:
     """Dead-letter queue of an agent."""
     return f"{agent_address(agent)}.dead"
+
+
+def event_address(tenant: str, agent: str, state: str) -> str:
+    """Routing key of a task's event; no part of it holds a dot."""
+    return f"task.{tenant}.{agent}.{state}"
+
+
+def wake_address(queue: str) -> str:
+    """Key beside a queue on a redis:// broker, on which its consumers sleep: a sorted set."""
+    return f"{queue}.wake"
 
 
 def agent_queue_arguments(agent: str) -> dict[str, Any]:
@@ -59,3 +82,15 @@ def dead_queue_arguments() -> dict[str, Any]:
 def review_queue_arguments() -> dict[str, Any]:
     """RabbitMQ arguments of the review queue."""
     return {"x-queue-type": "quorum", "x-max-length": REVIEW_QUEUE_MAX_MESSAGES}
+
+
+def intake_queue_arguments() -> dict[str, Any]:
+    """RabbitMQ arguments of the intake; as for an agent's queue."""
+    return {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": INTAKE_DELIVERY_LIMIT,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": INTAKE_DEAD_QUEUE,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }

@@ -3,9 +3,11 @@
 from typing import Any
 
 from celery import Celery
+from celery.app.amqp import AMQP
 from kombu import Queue
 
 from fleet_contracts.topology import agent_address
+from fleet_workers.broker.connection import WorkerConnection
 from fleet_workers.broker.queues import AGENTS, agent_queue
 from fleet_workers.settings import load_settings
 
@@ -22,8 +24,11 @@ def celery_settings() -> dict[str, Any]:
         # An exception must not acknowledge: without these two the message would be dropped.
         "task_acks_on_failure": False,
         "task_acks_on_timeout": False,
-        # One message a slot: a busy worker hoards nothing that another could do.
+        # One message a slot, and some more that are only taken in: what a busy worker took in
+        # stands in the store, where any other finds it.
         "worker_prefetch_multiplier": 1,
+        # After a lost connection messages come again, and are known: there is no need for less.
+        "worker_enable_prefetch_count_reduction": False,
         # The store holds results; Celery's would fail every publish when its back end is down.
         "task_ignore_result": True,
         "result_backend": None,
@@ -80,5 +85,11 @@ def consumed_queues(agents: tuple[str, ...]) -> list[Queue]:
     return [agent_queue(agent) for agent in agents]
 
 
-app = Celery("fleet", set_as_current=False)
+class FleetMessaging(AMQP):
+    """Celery's messaging over the fleet's connections."""
+
+    Connection = WorkerConnection
+
+
+app = Celery("fleet", set_as_current=False, amqp=FleetMessaging)
 app.add_defaults(celery_settings)

@@ -1,5 +1,6 @@
 """The Celery side of a worker: thin tasks, and a consumer that loses no message it cannot read."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -12,32 +13,28 @@ from kombu.message import Message
 from fleet_contracts.codec import STORED_HEADER, SUBMITTED_HEADER, TRACE_HEADER
 from fleet_contracts.errors import FleetError, InvalidEnvelope, Unavailable, UnknownAgent
 from fleet_contracts.topology import agent_address
+from fleet_workers.controller.reception import Delivery
+from fleet_workers.controller.slots import Slots
 from fleet_workers.wiring import WorkerParts
 
 log = structlog.get_logger()
 
 _STORE_WAIT_SECONDS = 2.0
+_MOST_SET_ASIDE = 100  # messages beyond the slots that a process asks for: one statement's worth
 
 
-def register_tasks(app: Celery, parts: WorkerParts, agents: tuple[str, ...]) -> None:
+def register_tasks(app: Celery, parts: WorkerParts, slots: Slots, agents: tuple[str, ...]) -> None:
     """Give the application a task for each agent, named as its queue."""
 
     def deliver(request: Any, *args: Any, **kwargs: Any) -> None:
-        queue = request.delivery_info.get("routing_key", "")
-        trace = _header(request, TRACE_HEADER)
-        payload = args[0] if len(args) == 1 and not kwargs else {"args": args, "kwargs": kwargs}
-        stored = bool(_header(request, STORED_HEADER))
-        submitted_at = _time(_header(request, SUBMITTED_HEADER))
-        until_stored(
-            parts,
-            lambda: parts.executor.deliver(
-                payload,
-                queue=queue,
-                traceparent=trace,
-                stored=stored,
-                submitted_at=submitted_at,
-            ),
+        delivery = Delivery(
+            payload=args[0] if len(args) == 1 and not kwargs else {"args": args, "kwargs": kwargs},
+            queue=request.delivery_info.get("routing_key", ""),
+            traceparent=_header(request, TRACE_HEADER),
+            stored=bool(_header(request, STORED_HEADER)),
+            submitted_at=_time(_header(request, SUBMITTED_HEADER)),
         )
+        until_stored(parts, lambda: slots.deliver(delivery))
 
     for agent in agents:
 
@@ -77,10 +74,30 @@ def until_stored(parts: WorkerParts, write: Any) -> None:
             return
 
 
+SetAside = Callable[[Delivery, Callable[[], None]], None]
+"""Takes a message in without a slot, and calls what it is given once the message may go."""
+
+
 class FleetConsumer(Consumer):
-    """Celery's consumer, with every message that it would drop put among the dead letters."""
+    """Celery's consumer, with every message that it would drop put among the dead letters.
+
+    Messages that find no slot free do not wait for one in Celery's pool: they are set aside.
+    """
 
     parts: WorkerParts
+    slots: Slots
+    set_aside: SetAside
+
+    # What is used of Celery's consumer and its type stubs leave out.
+    initial_prefetch_count: int
+    strategies: dict[str, Any]
+    connection_errors: tuple[type[Exception], ...]
+    controller: Any
+    call_soon_ack: Callable[..., object]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial_prefetch_count += _MOST_SET_ASIDE
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
         """Celery's handler, made to outlive messages of any shape."""
@@ -88,11 +105,45 @@ class FleetConsumer(Consumer):
 
         def handle_anything(message: Message) -> Any:
             try:
-                return handle(message)
+                return None if self._takes_in(message) else handle(message)
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 return self.bury(message, InvalidEnvelope(f"Not a task message: {error!r}."))
 
         return handle_anything
+
+    def _takes_in(self, message: Message) -> bool:
+        """Set a message aside for which no slot is free; tells whether it was."""
+        delivery = self._plain_delivery(message)
+        if delivery is None or self.slots.expect(delivery.payload["tenant"]):  # type: ignore[index] # checked there
+            return False
+
+        def acknowledge() -> None:
+            self.call_soon_ack(message.ack_log_error, log, self.connection_errors)
+
+        self.set_aside(delivery, acknowledge)
+        return True
+
+    def _plain_delivery(self, message: Message) -> Delivery | None:
+        """What a message brings. None where Celery has to look at it first, or none of ours."""
+        headers = message.headers or {}
+        timed = headers.get("eta") or headers.get("expires")
+        if headers.get("task") not in self.strategies or timed:
+            return None
+        if headers.get("id") in self.controller.state.revoked:
+            return None
+        try:
+            (payload,), kwargs, _ = message.payload
+        except Exception:  # noqa: BLE001 Celery's own handler says what is wrong with it
+            return None
+        if kwargs or not isinstance(payload, dict) or not isinstance(payload.get("tenant"), str):
+            return None
+        return Delivery(
+            payload=payload,
+            queue=(message.delivery_info or {}).get("routing_key", ""),
+            traceparent=headers.get(TRACE_HEADER),
+            stored=bool(headers.get(STORED_HEADER)),
+            submitted_at=_time(headers.get(SUBMITTED_HEADER)),
+        )
 
     def connection_for_write(self, url: str | None = None, heartbeat: float | None = None) -> Any:
         """The connection for task events, without confirms.
@@ -131,13 +182,14 @@ class FleetConsumer(Consumer):
         queue = (message.delivery_info or {}).get("routing_key", "")
         executor = self.parts.executor
         try:
-            until_stored(self.parts, lambda: executor.bury_message(text, error, queue=queue))
+            until_stored(self.parts, lambda: executor.reception.bury(text, error, queue=queue))
         except Reject:
             message.requeue()
         else:
             message.ack()
 
 
-def consumer_class(parts: WorkerParts) -> type[Consumer]:
+def consumer_class(parts: WorkerParts, slots: Slots, set_aside: SetAside) -> type[Consumer]:
     """The consumer of one worker process."""
-    return type("BoundFleetConsumer", (FleetConsumer,), {"parts": parts})
+    bound = {"parts": parts, "slots": slots, "set_aside": staticmethod(set_aside)}
+    return type("BoundFleetConsumer", (FleetConsumer,), bound)

@@ -3,34 +3,43 @@
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from threading import Event
 
 import redis
 from sqlalchemy import Engine
 
-from fleet_contracts.errors import ConfigurationError
+from fleet_contracts.envelope import AUTO_AGENT
 from fleet_workers.agents import AgentCatalogue, load_catalogue
 from fleet_workers.broker.postman import Postman
 from fleet_workers.controller.admission import Everything
 from fleet_workers.controller.execution import Apart, Executor
 from fleet_workers.controller.gatekeeper import Gatekeeper
+from fleet_workers.controller.model_chain import open_model
 from fleet_workers.controller.ports import Ports
 from fleet_workers.controller.settlement import Settlement
+from fleet_workers.controller.shares import Shares
 from fleet_workers.memory.session import SessionMemory
+from fleet_workers.models.caching.meaning import unknown_intent
+from fleet_workers.models.candidates import Candidates, first_models
+from fleet_workers.models.configuration import addresses_of, asking_of, candidates_of
 from fleet_workers.models.gateway import Gateway
-from fleet_workers.models.prices import Prices, load_prices
+from fleet_workers.models.price_file import PriceFile
+from fleet_workers.models.prices import PriceList
 from fleet_workers.resilience.breakers import Breakers
 from fleet_workers.resilience.guards import Guards
 from fleet_workers.resilience.limits import RateLimits
-from fleet_workers.resilience.redis_link import open_link
+from fleet_workers.resilience.redis_link import RedisLink, open_link
+from fleet_workers.routing.port import Router, open_router
 from fleet_workers.settings import Settings
 from fleet_workers.store.claims import Claim, Holder
 from fleet_workers.store.engine import open_engine, store_errors
 from fleet_workers.store.leases import LeaseKeeper
+from fleet_workers.store.pools import pool_name
 from fleet_workers.store.switchboard import Switchboard
+from fleet_workers.store.use_counter import counted_use
 from fleet_workers.store.version import check_version
 from fleet_workers.tools.runtime import ToolRuntime
 
@@ -41,12 +50,13 @@ _REDIS_TIMEOUT_SECONDS = 2.0  # session memory is a help; a task does not wait l
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Core:
-    """What every process of the fleet needs: the store, the agents and the way to the broker."""
+    """What every process needs: the store, the agents, sessions and the way to the broker."""
 
     settings: Settings
     engine: Engine
     catalogue: AgentCatalogue
     postman: Postman
+    memory: SessionMemory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +89,14 @@ def open_core(settings: Settings, *, application: str, ping: bool = True) -> Ite
             check_version(connection)
         postman = Postman(engine, settings.broker_url)
         try:
-            yield Core(settings=settings, engine=engine, catalogue=catalogue, postman=postman)
+            with _open_memory(settings) as memory:
+                yield Core(
+                    settings=settings,
+                    engine=engine,
+                    catalogue=catalogue,
+                    postman=postman,
+                    memory=memory,
+                )
         finally:
             postman.close()
     finally:
@@ -88,9 +105,16 @@ def open_core(settings: Settings, *, application: str, ping: bool = True) -> Ite
 
 @contextmanager
 def open_worker(
-    core: Core, *, isolate: Callable[[Claim, Event], Apart] | None = None
+    core: Core,
+    *,
+    isolate: Callable[[Claim, Event], Apart] | None = None,
+    serves: Sequence[str] = (),
+    slots: int = 1,
 ) -> Iterator[WorkerParts]:
-    """Open what a worker works with, and close it in the end; `isolate` as in `Executor`."""
+    """Open what a worker works with, and close it in the end; `isolate` as in `Executor`.
+
+    `serves` are the agents of its pool, which other processes see with its slots.
+    """
     settings = core.settings
     worker = f"{socket.gethostname()}:{os.getpid()}"
     holder = Holder(
@@ -101,10 +125,18 @@ def open_worker(
     )
     draining = Event()
     with (
-        _open_memory(settings) as memory,
-        _open_ports(settings, memory, ledger=core.engine) as ports,
-        _open_leases(settings, holder) as leases,
+        open_router(settings, core.catalogue) as router,
+        _open_ports(
+            settings, core.memory, ledger=core.engine, catalogue=core.catalogue, router=router
+        ) as ports,
+        _open_leases(
+            settings,
+            holder,
+            shown_as=pool_name(serves, slots, worker=worker) if serves else f"leases of {worker}",
+        ) as leases,
     ):
+        if settings.router and AUTO_AGENT in serves:
+            router.prepare()
         executor = Executor(
             holder=holder,
             engine=core.engine,
@@ -114,13 +146,15 @@ def open_worker(
             settlement=Settlement(
                 catalogue=core.catalogue,
                 send=core.postman.send,
-                remember=memory.remember,
+                remember=core.memory.remember,
                 max_attempts=settings.max_attempts,
                 retry_cap=settings.retry_cap,
             ),
             is_draining=draining.is_set,
             max_deliveries=settings.max_deliveries,
             isolate=None if isolate is None else lambda claim: isolate(claim, draining),
+            serves=serves,
+            shares=Shares(slots=slots, headroom=round(slots * settings.headroom)),
         )
         yield WorkerParts(core=core, executor=executor, leases=leases, draining=draining)
 
@@ -134,6 +168,16 @@ def open_dry_run(settings: Settings) -> Iterator[Ports]:
     """
     with _open_memory(settings) as memory, _open_ports(settings, memory) as ports:
         yield ports
+
+
+@contextmanager
+def open_limits(settings: Settings) -> Iterator[RateLimits]:
+    """Open rate limits that all processes share; while Redis is away each keeps to its share."""
+    link = open_link(settings.redis_url)
+    try:
+        yield RateLimits(link)
+    finally:
+        link.close()
 
 
 @contextmanager
@@ -151,19 +195,42 @@ def _open_memory(settings: Settings) -> Iterator[SessionMemory]:
 
 @contextmanager
 def _open_ports(
-    settings: Settings, memory: SessionMemory, *, ledger: Engine | None = None
+    settings: Settings,
+    memory: SessionMemory,
+    *,
+    ledger: Engine | None = None,
+    catalogue: AgentCatalogue | None = None,
+    router: Router | None = None,
 ) -> Iterator[Ports]:
-    """Without a ledger no call is admitted or counted: for runs that change nothing."""
-    prices, models = load_prices(settings.prices), _models(settings)
-    with _open_guards(settings) as guards:
-        gateway = _gateway(settings, models, guards.breakers, prices)
+    """Without a ledger no call is admitted or counted, and without a catalogue no reply is stored.
+
+    So it is for runs that change nothing. Without a router a model chooses the agents for `auto`.
+    """
+    prices, models = PriceFile(settings.prices), candidates_of(settings)
+    with (
+        closing(open_link(settings.redis_url)) as link,
+        _open_guards(settings, link) as guards,
+        closing(_gateway(settings, models, guards.breakers, prices, link)) as gateway,
+        open_model(
+            settings,
+            models,
+            gateway,
+            prices,
+            ledger=ledger,
+            catalogue=catalogue,
+            intent_of=unknown_intent if router is None else router.intent_of,
+        ) as model,
+        counted_use(ledger) as note_use,
+    ):
         tools = ToolRuntime(breakers=guards.breakers, environment=os.environ)
         try:
             yield Ports(
-                model=gateway,
+                model=model,
                 tools=tools,
                 recall=memory.recall,
                 environment=os.environ,
+                first_models=first_models(models),
+                route=router.route if router is not None and settings.router else None,
                 model_timeout_seconds=settings.model_timeout.total_seconds(),
                 admission=Everything()
                 if ledger is None
@@ -171,18 +238,17 @@ def _open_ports(
                     guards=guards,
                     engine=ledger,
                     prices=prices,
-                    models=models,
+                    models={tier: [str(each) for each in models[tier]] for tier in models},
                     max_output_tokens=settings.model_max_output_tokens,
+                    note_use=note_use,
                 ),
             )
         finally:
             tools.close()
-            gateway.close()
 
 
 @contextmanager
-def _open_guards(settings: Settings) -> Iterator[Guards]:
-    link = open_link(settings.redis_url)
+def _open_guards(settings: Settings, link: RedisLink) -> Iterator[Guards]:
     engine = open_engine(
         settings.sqlalchemy_url, connections=1, application=f"switches of {os.getpid()}", ping=False
     )
@@ -201,14 +267,11 @@ def _open_guards(settings: Settings) -> Iterator[Guards]:
     finally:
         switches.stop()
         engine.dispose()
-        link.close()
 
 
 @contextmanager
-def _open_leases(settings: Settings, holder: Holder) -> Iterator[LeaseKeeper]:
-    engine = open_engine(
-        settings.sqlalchemy_url, connections=1, application=f"leases of {holder.worker}", ping=False
-    )
+def _open_leases(settings: Settings, holder: Holder, *, shown_as: str) -> Iterator[LeaseKeeper]:
+    engine = open_engine(settings.sqlalchemy_url, connections=1, application=shown_as, ping=False)
     leases = LeaseKeeper(engine, holder, every=settings.lease_renewal)
     leases.start()
     try:
@@ -218,36 +281,17 @@ def _open_leases(settings: Settings, holder: Holder) -> Iterator[LeaseKeeper]:
         engine.dispose()
 
 
-def _models(settings: Settings) -> dict[str, str]:
-    """Model names by tier.
-
-    Raises:
-        ConfigurationError: None is set.
-    """
-    if settings.model_small is None:
-        raise ConfigurationError(
-            "FLEET_MODEL_SMALL is not set: name the model that serves the small tier "
-            "(FLEET_MODEL_MEDIUM and FLEET_MODEL_LARGE fall back on it)."
-        )
-    return {
-        "small": settings.model_small,
-        "medium": settings.model_medium or settings.model_small,
-        "large": settings.model_large or settings.model_medium or settings.model_small,
-    }
-
-
 def _gateway(
-    settings: Settings, models: dict[str, str], breakers: Breakers, prices: Prices
+    settings: Settings,
+    models: Candidates,
+    breakers: Breakers,
+    prices: PriceList,
+    link: RedisLink,
 ) -> Gateway:
-    if settings.openai_api_key is None:
-        raise ConfigurationError(
-            "OPENAI_API_KEY is not set: this process needs a key for the model's endpoint "
-            "(any word, where the endpoint asks for none)."
-        )
     return Gateway(
-        base_url=settings.openai_base_url,
-        api_key=settings.openai_api_key.get_secret_value(),
-        models=models,
+        addresses=addresses_of(settings),
+        candidates=models,
         breakers=breakers,
         prices=prices,
+        asking=asking_of(settings, link),
     )

@@ -1,7 +1,7 @@
 """What an agent's file bounds: how much money, and how many tool calls in a time."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -18,6 +18,7 @@ def _checked_rate(text: str) -> str:
 
 
 Rate = Annotated[str, AfterValidator(_checked_rate)]
+WhenSpent = Literal["review", "smaller", "refuse"]
 _Usd = Annotated[Decimal, Field(ge=0)]
 
 
@@ -26,7 +27,13 @@ class SpendLimits(BaseModel):
 
     `moved` bounds what tools pay out, refund or charge; `cost` what models and tools cost. A
     customer's and a tenant's totals count what all agents spend, also those without a limit. Tasks
-    that name no customer count as those of one.
+    that name no customer count as those of one. An agent's day counts what it costs for all
+    tenants together, from the release on that has such a limit; its day with a tenant likewise.
+
+    `when_spent` says what follows where a limit on costs leaves no room for a model call: a person
+    takes over; a smaller tier is asked, in the end for a short answer, and a person takes over
+    where that costs too much as well; or the task ends as rejected, unless it has changed
+    something already.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +44,9 @@ class SpendLimits(BaseModel):
     moved_per_tenant_day: _Usd | None = None
     cost_per_task: _Usd | None = None
     cost_per_tenant_day: _Usd | None = None
+    cost_per_agent_day: _Usd | None = None
+    cost_per_tenant_agent_day: _Usd | None = None
+    when_spent: WhenSpent = "review"
 
 
 class Rates(BaseModel):

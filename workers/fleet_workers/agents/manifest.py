@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -18,7 +19,12 @@ from fleet_contracts.envelope import AgentName
 from fleet_contracts.errors import ConfigurationError
 from fleet_contracts.faults import explain_faults
 from fleet_workers.agents.answer_rules import AnswerSection
+from fleet_workers.agents.batching import BatchingSection
 from fleet_workers.agents.bounds import Rates, SpendLimits
+from fleet_workers.agents.caching import CacheSection
+from fleet_workers.agents.review_rules import KindName, ReviewRule, check_rules
+from fleet_workers.agents.tiers import FirstTier, TierSection
+from fleet_workers.models.candidates import TIERS
 from fleet_workers.rails.personal_values import Kind
 from fleet_workers.tools.importers.settings import ImportSection, PromiseSection
 
@@ -59,6 +65,8 @@ class Limits(_Part):
     tool_calls: Annotated[int, Field(ge=0, le=200)] = 20
     corrections: Annotated[int, Field(ge=0, le=10)] = 1
     """How often the model may mend a call whose arguments were not accepted."""
+    answer_tokens: Annotated[int, Field(ge=64)] | None = None
+    """The longest reply of the model, where FLEET_MODEL_MAX_OUTPUT_TOKENS is not smaller."""
 
 
 class Manifest(_Part):
@@ -66,13 +74,16 @@ class Manifest(_Part):
 
     `tools` grants tools of the folder's tools.py by name, each of `imports` what it includes;
     `promises` is laid over what tools say themselves. `environment` names the only environment
-    variables that the tools may see. `review_below` is the confidence, 0 to 1, under which an
-    answer goes to a person. `scopes` grants rights that tools ask for. `untrusted_data` names
-    fields of a task's data that hold what others wrote. `readable` names kinds of personal data
-    that the model may read; of all others it sees placeholders. `answers` says what no answer may
-    say. `when_away` says, by tool, what happens while its breaker is open or an operator has
-    disabled it: the task waits (as where nothing is said), the agent goes on without the tool, or
-    a person takes over.
+    variables that the tools may see. `tier` names the model that is asked first, where `auto` goes
+    by how difficult a request is, and `tiers` what follows. `review_below` is the confidence,
+    0 to 1, under which an answer goes to a person. `scopes` grants rights that tools ask for.
+    `untrusted_data` names fields of a task's data that hold what others wrote. `readable` names
+    kinds of personal data that the model may read; of all others it sees placeholders. `answers`
+    says what no answer may say. `when_away` says, by tool, what happens while its breaker is open
+    or an operator has disabled it: the task waits (as where nothing is said), the agent goes on
+    without the tool, or a person takes over. `batching` lets requests that are in flight together
+    share calls, and `cache` lets replies be used again. `reviews` says by kind how soon people look
+    at what the agent puts before them.
     """
 
     name: AgentName
@@ -81,7 +92,8 @@ class Manifest(_Part):
     prompt: PromptVersion = "v1"
     tools: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
-    tier: Literal["small", "medium", "large"] = "small"
+    tier: FirstTier = "small"
+    tiers: TierSection = TierSection()
     review_below: Annotated[float, Field(ge=0, le=1)] = 0.7
     scope: Scope
     limits: Limits = Limits()
@@ -95,6 +107,30 @@ class Manifest(_Part):
     rates: Rates = Rates()
     readable: frozenset[Kind] = frozenset()
     answers: AnswerSection = AnswerSection()
+    batching: BatchingSection = BatchingSection()
+    cache: CacheSection = CacheSection()
+    reviews: dict[KindName, ReviewRule] = Field(default_factory=dict)
+
+    @field_validator("reviews")
+    @classmethod
+    def _reviews_can_be_refused(
+        cls, rules: dict[KindName, ReviewRule]
+    ) -> dict[KindName, ReviewRule]:
+        check_rules(rules)
+        return rules
+
+    @model_validator(mode="after")
+    def _tiers_are_in_order(self) -> "Manifest":
+        first, highest = self.tier, self.tiers.highest
+        if first != "auto" and TIERS.index(highest) < TIERS.index(first):
+            raise ValueError(f"tiers.highest is {highest}, below tier = {first}: raise it")
+        below = self.tiers.climb_below
+        if below is not None and below < self.review_below:
+            raise ValueError(
+                f"tiers.climb_below is {below}, under review_below = {self.review_below}: what "
+                "goes to a person is tried by the next tier first, so it cannot be lower"
+            )
+        return self
 
     @model_validator(mode="after")
     def _imports_use_named_variables(self) -> "Manifest":

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from fleet_contracts.errors import ConfigurationError
+from fleet_workers.agents.examples import EXAMPLES_NAME, Example, load_examples
 from fleet_workers.agents.manifest import Manifest, load_manifest
 from fleet_workers.tools import Tool, ToolRegistry
 from fleet_workers.tools.importers.load import load_imports
@@ -27,13 +28,17 @@ class GoldenExample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRelease:
-    """An agent's exact version. `id` is `name@prompt-hash`, hashed over every file that matters."""
+    """An agent's exact version. `id` is `name@prompt-hash`, hashed over every file that matters.
+
+    `golden` and `examples` say what is asked of it, not what it does: they are not hashed.
+    """
 
     id: str
     manifest: Manifest
     prompt: str
     tools: ToolRegistry
     golden: tuple[GoldenExample, ...] = ()
+    examples: tuple[Example, ...] = ()
 
     @property
     def name(self) -> str:
@@ -59,6 +64,7 @@ def load_release(folder: Path) -> AgentRelease:
         prompt=prompt_path.read_text(encoding="utf-8").strip(),
         tools=_granted_tools(folder, manifest),
         golden=_golden(folder / "golden.jsonl"),
+        examples=load_examples(folder / EXAMPLES_NAME),
     )
 
 

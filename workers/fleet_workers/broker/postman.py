@@ -5,16 +5,18 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from kombu import Connection, Queue
+from kombu import Queue
 from kombu.pools import ProducerPool
 from sqlalchemy import Engine
 
 from fleet_contracts.errors import Unavailable
 from fleet_contracts.topology import AGENTS_EXCHANGE, REVIEW_QUEUE
+from fleet_workers.broker.connection import WorkerConnection
 from fleet_workers.broker.queues import agent_queue, dead_queue, review_queue
 from fleet_workers.store import outbox
 from fleet_workers.store.engine import store_errors
 from fleet_workers.store.outbox import Letter
+from fleet_workers.telemetry.meters import LETTERS
 
 log = structlog.get_logger()
 
@@ -29,10 +31,11 @@ class Postman:
 
     def __init__(self, engine: Engine, broker_url: str) -> None:
         self._engine = engine
-        self._connection = Connection(
+        self._connection = WorkerConnection(
             broker_url, connect_timeout=5, transport_options=_transport_options(broker_url)
         )
-        self._producers = ProducerPool(self._connection.Pool(_CONNECTIONS), limit=_CONNECTIONS)
+        self._connections = self._connection.Pool(_CONNECTIONS)
+        self._producers = ProducerPool(self._connections, limit=_CONNECTIONS)
 
     def declare(self, agents: Iterable[str]) -> None:
         """Make sure that the queues of these agents, and the one for people, exist."""
@@ -64,8 +67,10 @@ class Postman:
             try:
                 self._publish(letter)
             except Exception as error:  # noqa: BLE001 whatever the broker's client raises, the letter stays
+                LETTERS.labels("failed").inc()
                 self._keep(letter, error)
             else:
+                LETTERS.labels("sent").inc()
                 sent.append(letter.id)
         if sent:
             try:
@@ -77,6 +82,7 @@ class Postman:
     def close(self) -> None:
         """Close all connections."""
         self._producers.force_close_all()  # type: ignore[attr-defined] # kombu-stubs lack it
+        self._connections.force_close_all()
         self._connection.release()
 
     def _publish(self, letter: Letter) -> None:

@@ -1,12 +1,20 @@
 """`fleetctl tenants` and `fleetctl keys`: who may use the fleet."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
+from uuid import UUID
 
 import typer
+from rich.markup import escape
 
-from fleet_contracts.errors import UnknownTenant
-from fleet_workers.cli.terminal import APPLICATION, console, operator, store_transaction
-from fleet_workers.settings import load_settings
+from fleet_contracts.errors import InvalidInput, UnknownTenant
+from fleet_workers.cli.terminal import (
+    console,
+    moment_text,
+    new_table,
+    operator,
+    store_transaction,
+)
 from fleet_workers.store import accounts, pauses
 from fleet_workers.store.pauses import EVERY
 
@@ -52,14 +60,69 @@ def resume_tenant(name: str) -> None:
 
 @key_commands.command("create")
 def create_access_key(
+    *,
     tenant: Annotated[str, typer.Option(help="Tenant, or * for all.")],
     role: Annotated[str, typer.Option(help=", ".join(accounts.ROLES))] = "producer",
     label: Annotated[str, typer.Option(help="What the key is for.")] = "made by fleetctl",
+    right: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this right of the role, such as read_tasks; may be repeated."),
+    ] = None,
+    days: Annotated[
+        int | None, typer.Option(help="Ends after so many days.", min=1, max=3650)
+    ] = None,
 ) -> None:
     """Make a key and print it. It cannot be read again."""
-    from fleet_workers.web.keys import create_key
-    from fleet_workers.wiring import open_core
+    from fleet_workers.web.keys import NewKey, create_key
 
-    with open_core(load_settings(), application=APPLICATION) as core:
-        key = create_key(core.engine, tenant=tenant, role=role, label=label, by=operator())
-        console.print(key)
+    new = NewKey(
+        tenant=tenant,
+        role=role,
+        label=label,
+        rights=right or None,
+        expires_at=_after(days),
+    )
+    with store_transaction() as connection:
+        issued = create_key(connection, new, by=operator())
+    console.print(issued.text, soft_wrap=True)
+
+
+@key_commands.command("list")
+def list_access_keys(
+    tenant: Annotated[str | None, typer.Option(help="Only of this tenant.")] = None,
+    revoked: Annotated[bool, typer.Option(help="Show revoked ones, too.")] = False,
+    limit: Annotated[int, typer.Option(help="The newest so many.", min=1)] = 200,
+) -> None:
+    """Print the keys, the newest first; not the keys themselves, which nobody can read again."""
+    with store_transaction() as connection:
+        found = accounts.keys(connection, tenant=tenant, limit=limit, revoked=revoked)
+    table = new_table(
+        "id", "label", "tenant", "role", "rights", "made", "expires", "last used", "revoked"
+    )
+    for key in found:
+        rights = "all of the role" if key.rights is None else ", ".join(key.rights)
+        times = (key.created_at, key.expires_at, key.used_at, key.revoked_at)
+        row = (str(key.id), key.label, key.tenant, key.role, rights, *map(moment_text, times))
+        table.add_row(*map(escape, row))
+    console.print(table)
+
+
+@key_commands.command("revoke")
+def revoke_access_keys(
+    key_id: Annotated[UUID | None, typer.Argument(help="The key's id.")] = None,
+    label: Annotated[str | None, typer.Option(help="All keys with this label instead.")] = None,
+) -> None:
+    """Refuse a key from now on. Sessions that were begun with it end."""
+    with store_transaction() as connection:
+        if label is not None and key_id is None:
+            number = accounts.revoke_keys(connection, label=label, by=operator())
+        elif key_id is not None and label is None:
+            accounts.find_key(connection, key_id, tenant=None)
+            number = int(accounts.revoke_key(connection, key_id, by=operator()))
+        else:
+            raise InvalidInput("Name a key's id, or a label: see `fleetctl keys list`.")
+    console.print(f"{number} {'key' if number == 1 else 'keys'} revoked.")
+
+
+def _after(days: int | None) -> datetime | None:
+    return None if days is None else datetime.now(UTC) + timedelta(days=days)

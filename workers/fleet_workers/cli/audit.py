@@ -43,6 +43,8 @@ def verify_trail(
         console.print(f"fault: {fault}", soft_wrap=True, markup=False, highlight=False)
     if found.more_faults:
         console.print(f"… and {found.more_faults} more.")
+    if found.dropped is not None:
+        console.print(f"Positions 1 to {found.dropped.position} were let go by policy.")
     console.print(f"{found.entries} entries sealed, {found.unsealed} waiting to be sealed.")
     console.print(f"head {found.head}", soft_wrap=True, highlight=False)
     if not found.is_whole:

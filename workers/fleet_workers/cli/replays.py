@@ -1,6 +1,5 @@
 """`fleetctl dead replay`: some letters at once, many as a job to follow, or none, as a dry run."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -19,7 +18,13 @@ from fleet_workers.cli.letter_options import (
     Until,
     chosen,
 )
-from fleet_workers.cli.terminal import APPLICATION, console, new_table, operator
+from fleet_workers.cli.terminal import (
+    APPLICATION,
+    console,
+    new_table,
+    operator,
+    stopped_by_interrupt,
+)
 from fleet_workers.settings import load_settings
 from fleet_workers.store import dead_letters, replays
 from fleet_workers.store.dead_letters import DeadLetterFilter
@@ -126,24 +131,23 @@ def _follow(core: "Core", job: ReplayJob) -> None:
         TextColumn("{task.fields[said]}"),
     )
     alone = False
-    try:
-        with Progress(*columns, console=console) as bar:
-            shown = bar.add_task("replay", total=job.matched, said="")
-            while job.finished_at is None:
-                if alone:
-                    work_replays(core.engine, core.postman, core.catalogue, only=job.id)
-                time.sleep(_LOOK_EVERY_SECONDS)
-                with store_errors(), core.engine.begin() as connection:
-                    job = replays.get(connection, job.id, tenant=None) or job
-                    overdue_seconds = replays.overdue_seconds(connection, job.id)
-                refused = f"{job.refused} refused" if job.refused else ""
-                bar.update(shown, completed=job.replayed + job.refused, said=refused)
-                if not alone and overdue_seconds > _LEFT_ALONE_SECONDS:
-                    alone = True
-                    bar.console.print("No janitor is at work: the letters are sent from here.")
-    except KeyboardInterrupt:
+    with stopped_by_interrupt() as stopped, Progress(*columns, console=console) as bar:
+        shown = bar.add_task("replay", total=job.matched, said="")
+        while job.finished_at is None and not stopped.is_set():
+            if alone:
+                work_replays(core.engine, core.postman, core.catalogue, only=job.id)
+            stopped.wait(_LOOK_EVERY_SECONDS)
+            with store_errors(), core.engine.begin() as connection:
+                job = replays.get(connection, job.id, tenant=None) or job
+                overdue_seconds = replays.overdue_seconds(connection, job.id)
+            refused = f"{job.refused} refused" if job.refused else ""
+            bar.update(shown, completed=job.replayed + job.refused, said=refused)
+            if not alone and overdue_seconds > _LEFT_ALONE_SECONDS:
+                alone = True
+                bar.console.print("No janitor is at work: the letters are sent from here.")
+    if job.finished_at is None:
         console.print(f"\nFollow it again: fleetctl dead replay --resume {job.id}", soft_wrap=True)
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(_INTERRUPTED)
     _print_end(job)
 
 

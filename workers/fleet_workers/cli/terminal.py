@@ -1,9 +1,12 @@
 """What every command has: the terminal, the settings, and the way to the store."""
 
 import getpass
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -11,8 +14,7 @@ from sqlalchemy import Connection
 
 from fleet_workers.settings import Settings, load_settings
 from fleet_workers.store.engine import store_errors
-from fleet_workers.telemetry.logs import configure_logs
-from fleet_workers.telemetry.sentry import configure_sentry
+from fleet_workers.telemetry.process import start_telemetry
 
 APPLICATION = "fleetctl"
 _PIPED_COLUMNS = 200  # what reads a pipe has no width, and wants whole ids
@@ -24,11 +26,23 @@ def new_table(*columns: str) -> Table:
     return Table(*(Column(name, overflow="fold") for name in columns))
 
 
-def process_settings() -> Settings:
-    """The settings of a process that stays up: its logs and Sentry are set up with them."""
+def moment_text(moment: datetime | None) -> str:
+    """A time to the second, or a dash."""
+    return "-" if moment is None else moment.isoformat(timespec="seconds")
+
+
+def process_settings(process: str = APPLICATION) -> Settings:
+    """The settings of a process that stays up: its logs, traces and reports are set up with them.
+
+    `process` is what it is called there: `worker`, `web` or `janitor`.
+    """
+    from fleet_workers.rails.personal_data import mask_text
+
     settings = load_settings()
-    configure_logs(settings.log_level, settings.log_format)
-    configure_sentry(settings.sentry_dsn)
+    if settings.ready_file is not None:
+        # A container that was started again finds the file of the process before.
+        settings.ready_file.unlink(missing_ok=True)
+    start_telemetry(settings, process, mask=mask_text)
     return settings
 
 
@@ -48,6 +62,26 @@ def store_transaction() -> Iterator[Connection]:
         core.engine.begin() as connection,
     ):
         yield connection
+
+
+@contextmanager
+def stopped_by_interrupt() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; a second one interrupts as ever.
+
+    For work in small turns: an exception out of the middle of a transaction or of a message that is
+    being sent may be swallowed there, and the command would go on.
+    """
+    stopped = threading.Event()
+
+    def handle(number: int, _frame: object) -> None:
+        signal.signal(number, former)
+        stopped.set()
+
+    former = signal.signal(signal.SIGINT, handle)
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def operator() -> str:

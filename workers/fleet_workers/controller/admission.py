@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Protocol
 
 from fleet_contracts.envelope import TaskEnvelope
 from fleet_workers.agents import AgentRelease
 from fleet_workers.agents.bounds import SpendLimits
-from fleet_workers.models.messages import ChatRequest
+from fleet_workers.models.messages import ChatReply, ChatRequest, Spent
 from fleet_workers.tools import Tool
 
 
@@ -29,13 +28,19 @@ class ProposedCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedQuestion:
-    """A model call that is about to be made for an agent, under a key of its own."""
+    """A model call that is about to be made for an agent, under a key of its own.
+
+    `highest_tier` is the largest that the agent may ask, None where it has no choice; `climbs`
+    tells that a smaller one was asked in vain.
+    """
 
     request: ChatRequest
     envelope: TaskEnvelope
     agent: str
     limits: SpendLimits
     key: str
+    highest_tier: str | None = None
+    climbs: bool = False
 
 
 class Admission(Protocol):
@@ -74,8 +79,11 @@ class Admission(Protocol):
         """
         ...
 
-    def settle_question(self, question: ProposedQuestion, cost_usd: Decimal | None) -> None:
-        """Turn what was reserved into what it cost; None, where that is not known, keeps it."""
+    def settle_question(self, question: ProposedQuestion, took: ChatReply | Spent | None) -> None:
+        """Turn what was reserved into what it cost, and note what was used and saved.
+
+        None tells that nothing was asked. What cost a sum that is not known counts as reserved.
+        """
         ...
 
 
@@ -94,5 +102,5 @@ class Everything:
     def admit_question(self, question: ProposedQuestion) -> None:
         """Let it be asked."""
 
-    def settle_question(self, question: ProposedQuestion, cost_usd: Decimal | None) -> None:
+    def settle_question(self, question: ProposedQuestion, took: ChatReply | Spent | None) -> None:
         """Nothing was reserved."""

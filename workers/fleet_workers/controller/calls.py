@@ -28,8 +28,9 @@ from fleet_workers.controller.rulings import (
 )
 from fleet_workers.controller.trust import untrusted_texts
 from fleet_workers.rails.inbound import inbound_signals
-from fleet_workers.review.decisions import Ruling, approval_key
+from fleet_workers.review.binding import Ruling, approval_key
 from fleet_workers.store.journal import Journal, StepKind
+from fleet_workers.telemetry.counting import timed_tool_call
 from fleet_workers.tools import Tool
 from fleet_workers.tools.repeat import Repeat
 
@@ -108,16 +109,17 @@ def _call(
 ) -> None:
     seq, repeat = _begin(decision, proposed, journal)
     try:
-        value = ports.tools.call(
-            decision.tool,
-            dict(decision.arguments),
-            envelope=proposed.envelope,
-            agent=proposed.release.name,
-            key=proposed.key,
-            environment=proposed.release.manifest.environment,
-            repeat=repeat,
-            fence=guard.fence,
-        )
+        with timed_tool_call(proposed.release.name, decision.tool.name):
+            value = ports.tools.call(
+                decision.tool,
+                dict(decision.arguments),
+                envelope=proposed.envelope,
+                agent=proposed.release.name,
+                key=proposed.key,
+                environment=proposed.release.manifest.environment,
+                repeat=repeat,
+                fence=guard.fence,
+            )
     except TransientError as error:
         if not error.was_sent and decision.tool.effect == "write":
             _note_held_back(decision, journal, str(error))
@@ -148,6 +150,7 @@ def _begin(
         "effect": decision.tool.effect,
         "key": proposed.key,
         "gates": list(decision.gates),
+        **({"edited": True} if decision.edited else {}),
     }
     return journal.begin(StepKind.TOOL, decision.tool.name, request), None
 

@@ -7,7 +7,7 @@ from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
 from fleet_workers.controller.decision import Decision, Finish, Park
 from fleet_workers.controller.outbound import check_text
 from fleet_workers.controller.plan import Plan, tools_used
-from fleet_workers.controller.situation import Situation
+from fleet_workers.controller.situation import Situation, is_suspicious
 from fleet_workers.models.control import ANSWER, ASK_CUSTOMER
 from fleet_workers.rails.confidence import Evidence, assess
 from fleet_workers.rails.outbound import OutboundReport
@@ -50,7 +50,11 @@ def conclude_call(
         return _answer(situation, plan, text=_words(arguments, "text"), stated=stated)
     if name == ASK_CUSTOMER:
         return _question(situation, plan, _words(arguments, "question"))
-    return Park(kind=ReviewKind.OUT_OF_SCOPE, reason=_words(arguments, "reason"))
+    return Park(
+        kind=ReviewKind.OUT_OF_SCOPE,
+        reason=_words(arguments, "reason"),
+        proposal={"plan": plan.seq},
+    )
 
 
 def _answer(situation: Situation, plan: Plan, *, text: str, stated: float | None) -> Decision:
@@ -62,18 +66,18 @@ def _answer(situation: Situation, plan: Plan, *, text: str, stated: float | None
             stated=stated,
             ungrounded=report.ungrounded,
             failed_last_call=_last_call_failed(steps),
-            suspicious=_is_suspicious(steps),
+            suspicious=is_suspicious(steps),
         )
     )
     evidence = {**assessment.as_record(), "outbound": report.as_record()}
     if report.first("review") is not None:
-        return _stopped(report, evidence, confidence=assessment.score)
+        return _stopped(plan, report, evidence, confidence=assessment.score)
     if assessment.score < threshold:
         weak = "; ".join(assessment.reasons) or "the model itself is not sure"
         return Park(
             kind=ReviewKind.UNGROUNDED if report.ungrounded else ReviewKind.LOW_CONFIDENCE,
             reason=f"Confidence {assessment.score:.2f} is under {threshold:.2f}: {weak}.",
-            proposal={"answer": text},
+            proposal={"answer": text, "plan": plan.seq},
             evidence=evidence,
             confidence=assessment.score,
         )
@@ -95,7 +99,7 @@ def _question(situation: Situation, plan: Plan, text: str) -> Decision:
     report = _checked(situation, text)
     evidence = {"outbound": report.as_record()}
     if report.first("review") is not None or report.first("doubt") is not None:
-        return _stopped(report, evidence)
+        return _stopped(plan, report, evidence)
     return Finish(
         outcome=Outcome(
             kind=OutcomeKind.ASKED,
@@ -117,14 +121,18 @@ def _checked(situation: Situation, text: str) -> OutboundReport:
 
 
 def _stopped(
-    report: OutboundReport, evidence: Mapping[str, Any], *, confidence: float | None = None
+    plan: Plan,
+    report: OutboundReport,
+    evidence: Mapping[str, Any],
+    *,
+    confidence: float | None = None,
 ) -> Park:
     """For a person, with the draft; what leaks is blacked out in it, so it cannot be approved."""
     reasons = [each.reason for each in report.verdicts if each.ruling != "pass"]
     return Park(
         kind=ReviewKind.SUSPICIOUS if report.leaks else ReviewKind.UNGROUNDED,
         reason=" ".join(reasons),
-        proposal={"answer": report.shown},
+        proposal={"answer": report.shown, "plan": plan.seq},
         evidence=evidence,
         confidence=confidence,
     )
@@ -133,14 +141,6 @@ def _stopped(
 def _last_call_failed(steps: Sequence[Step]) -> bool:
     calls = [step for step in steps if step.kind is StepKind.TOOL]
     return bool(calls) and "error" in (calls[-1].result or {})
-
-
-def _is_suspicious(steps: Sequence[Step]) -> bool:
-    """Whether the request, or a text that was read for it, tries to steer the agent."""
-    return any(
-        step.kind in {StepKind.INBOUND, StepKind.TOOL} and bool((step.result or {}).get("signals"))
-        for step in steps
-    )
 
 
 def _words(arguments: Mapping[str, Any], name: str) -> str:

@@ -5,6 +5,13 @@ from typing import Any
 
 from fleet_contracts.outcome import ReviewKind
 from fleet_workers.agents.policy import policy_version
+from fleet_workers.controller.asked import asked_by_agent
+from fleet_workers.controller.climbing import (
+    climb_from,
+    difficulty_for,
+    last_passed,
+    standing_tier,
+)
 from fleet_workers.controller.conclude import conclude_call, conclude_text
 from fleet_workers.controller.conversation import (
     build_tools,
@@ -17,18 +24,31 @@ from fleet_workers.controller.decision import (
     CallTool,
     CheckInbound,
     Decision,
+    Finish,
     Park,
     Recall,
     Refuse,
     Settle,
 )
 from fleet_workers.controller.gates import Action, pass_gates
-from fleet_workers.controller.plan import Plan, fate_of, parse_arguments, plans
-from fleet_workers.controller.rulings import may_pass_limits, ruling_on
+from fleet_workers.controller.plan import (
+    ARGUMENTS_GATE,
+    Climb,
+    Plan,
+    fate_of,
+    parse_arguments,
+    plans,
+)
+from fleet_workers.controller.rulings import (
+    edited_arguments,
+    may_pass_limits,
+    put_aside,
+    ruling_on,
+)
 from fleet_workers.controller.situation import Situation
 from fleet_workers.models.control import CONTROL_NAMES
 from fleet_workers.rails.normalise import refusal_for_size
-from fleet_workers.review.decisions import Ruling, approval_key
+from fleet_workers.review.binding import Ruling, approval_key
 from fleet_workers.store.journal import Step, StepKind, StepState
 
 _CUT_SHORT = {"length", "content_filter"}
@@ -44,7 +64,11 @@ def decide(situation: Situation) -> Decision:
     if situation.envelope.session_id and not situation.count(StepKind.MEMORY):
         return Recall()
     finished = plans(situation.steps, situation.release.name)
-    return _follow(situation, finished[-1]) if finished else _ask(situation)
+    if not finished or put_aside(situation.steps, finished[-1].seq) is not None:
+        return _ask(situation)
+    decision = _follow(situation, finished[-1])
+    climb = climb_from(situation, finished[-1], decision)
+    return decision if climb is None else _ask_above(situation, climb, decision)
 
 
 def _ask(situation: Situation) -> Decision:
@@ -55,13 +79,26 @@ def _ask(situation: Situation) -> Decision:
             kind=ReviewKind.OVER_BUDGET,
             reason=f"No answer after {limit} model calls, which is the agent's limit.",
         )
-    conversation = hold_conversation(situation)
+    return _question(situation, standing_tier(situation))
+
+
+def _ask_above(situation: Situation, climb: Climb, instead: Decision) -> Decision:
+    """Ask a larger model in place of a plan, as if the smaller one had not made it."""
+    asked = _question(situation, climb.to, passing=climb.plan)
+    stands = instead if isinstance(instead, Finish | Park) else None
+    return replace(asked, climb=climb, instead=stands)
+
+
+def _question(situation: Situation, tier: str, *, passing: int | None = None) -> AskModel:
+    conversation = hold_conversation(situation, passing=passing)
     return AskModel(
         messages=conversation.messages,
         tools=build_tools(situation.release),
-        tier=situation.release.manifest.tier,
+        tier=tier,
         head=head_text(situation.release),
         placeholders=conversation.masker.digest,
+        asked_for=asked_by_agent(situation, conversation),
+        difficulty=difficulty_for(situation),
     )
 
 
@@ -106,6 +143,8 @@ def _begin_tool(
     situation: Situation, plan: Plan, index: int, arguments: dict[str, Any]
 ) -> Decision:
     name = plan.calls[index].name
+    planned = arguments
+    arguments = edited_arguments(situation.steps, name, plan.seq, index, planned)
     proposal = {"tool": name, "arguments": arguments, "plan": plan.seq, "call": index}
     tool = situation.release.tools.get(name)
     if tool is None:
@@ -115,7 +154,14 @@ def _begin_tool(
             proposal=proposal,
         )
     tool.parse_arguments(arguments)
-    action = Action(situation=situation, tool=tool, arguments=arguments, plan=plan.seq, call=index)
+    action = Action(
+        situation=situation,
+        tool=tool,
+        arguments=arguments,
+        planned=planned,
+        plan=plan.seq,
+        call=index,
+    )
     passage = pass_gates(action)
     verdict, gates = passage.verdict, passage.as_record()
     if verdict.ruling == "pass":
@@ -124,6 +170,7 @@ def _begin_tool(
             index=index,
             tool=tool,
             arguments=arguments,
+            edited=arguments is not planned,
             allowed_by=passage.approved_in,
             beyond_limits=action.may_pass_limits,
             gates=gates,
@@ -180,9 +227,15 @@ def _resume_call(situation: Situation, plan: Plan, index: int, begun: Step) -> D
 
 def _correct(situation: Situation, plan: Plan, index: int, fault: str) -> Decision:
     """Let the model mend its call, as often as the agent's file allows."""
-    if situation.count(StepKind.GATE, "arguments") >= situation.release.manifest.limits.corrections:
+    passed = last_passed(situation)  # a larger model has as many tries as the smaller one had
+    tries = [
+        step
+        for step in situation.steps
+        if step.kind is StepKind.GATE and step.name == ARGUMENTS_GATE and step.seq > passed
+    ]
+    if len(tries) >= situation.release.manifest.limits.corrections:
         return _invalid(fault, plan)
-    return Refuse(plan=plan.seq, index=index, gate="arguments", reason=fault)
+    return Refuse(plan=plan.seq, index=index, gate=ARGUMENTS_GATE, reason=fault)
 
 
 def _invalid(reason: str, plan: Plan) -> Park:
@@ -190,6 +243,7 @@ def _invalid(reason: str, plan: Plan) -> Park:
         kind=ReviewKind.INVALID_PLAN,
         reason=reason,
         proposal={
+            "plan": plan.seq,
             "text": plan.text,
             "calls": [{"name": call.name, "arguments": call.arguments} for call in plan.calls],
         },

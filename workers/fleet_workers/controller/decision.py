@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fleet_contracts.outcome import Outcome, ReviewKind
+from fleet_workers.controller.plan import Climb
+from fleet_workers.models.asked_for import AskedFor
 from fleet_workers.models.messages import Message
 from fleet_workers.tools import Tool
 
@@ -20,11 +22,21 @@ class Recall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChooseAgent:
+    """Let the router say whom a request is for; `text` hides personal data."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AskModel:
     """Ask the model for the next calls, or for the answer.
 
     `head` is what stands before every conversation of the release, as text: it is kept once.
-    `placeholders` is the digest of the personal data that the messages hide.
+    `placeholders` is the digest of the personal data that the messages hide. `asked_for` is None
+    where the question is to be asked by itself. `difficulty` is what the tier was chosen by, where
+    the agent's file leaves that open. A `climb` that is not to be had, because money or the larger
+    model is away, makes way for `instead`.
     """
 
     messages: list[Message]
@@ -32,6 +44,10 @@ class AskModel:
     tier: str
     head: str
     placeholders: str | None = None
+    asked_for: AskedFor | None = None
+    difficulty: float | None = None
+    climb: Climb | None = None
+    instead: "Finish | Park | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +56,7 @@ class CallTool:
 
     `allowed_by` is the review in which a person allowed this one call; it is used up by it.
     `gates` are the verdicts that let it pass; `beyond_limits` is set where a person has allowed
-    it to pass the limits on money.
+    it to pass the limits on money, `edited` where a person has changed the arguments.
     """
 
     plan: int
@@ -50,6 +66,7 @@ class CallTool:
     resumes: int | None = None
     allowed_by: str | None = None
     beyond_limits: bool = False
+    edited: bool = False
     gates: Sequence[Mapping[str, str]] = ()
 
 
@@ -94,9 +111,21 @@ class Park:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reroute:
-    """Send the task to another agent's queue."""
+    """Send the task to another agent's queue; `by` tells who chose it, model or router."""
 
     agent: str
+    by: str
 
 
-Decision = CheckInbound | Recall | AskModel | CallTool | Refuse | Settle | Finish | Park | Reroute
+Decision = (
+    CheckInbound
+    | Recall
+    | ChooseAgent
+    | AskModel
+    | CallTool
+    | Refuse
+    | Settle
+    | Finish
+    | Park
+    | Reroute
+)

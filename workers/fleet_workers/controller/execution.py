@@ -1,42 +1,36 @@
 """Takes one delivery from claim to settlement. Whatever happens, the store knows it."""
 
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
 import structlog
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
-from fleet_contracts.codec import valid_traceparent
-from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope, is_past, parse_envelope
-from fleet_contracts.errors import (
-    FleetError,
-    InvalidInput,
-    LeaseLost,
-    TransientError,
-    UnknownAgent,
-    UnknownTenant,
-)
+from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope, is_past
+from fleet_contracts.errors import FleetError, LeaseLost, TransientError, UnknownAgent
+from fleet_contracts.topology import agent_address
 from fleet_workers.agents import AgentCatalogue
+from fleet_workers.controller import run_traces
 from fleet_workers.controller.loop import run_loop
 from fleet_workers.controller.ports import Draining, Guard, Ports
+from fleet_workers.controller.reception import Delivery, Reception
 from fleet_workers.controller.settlement import Held, Settlement
-from fleet_workers.store import accounts, claims, dead_letters, sessions, tasks
+from fleet_workers.controller.shares import Shares
+from fleet_workers.controller.turns import Idle, Taken, Turns
+from fleet_workers.store import claims
+from fleet_workers.store.arrivals import SESSION_PAUSE, Arrival
 from fleet_workers.store.claims import Claim, Holder
-from fleet_workers.store.engine import store_errors
 from fleet_workers.store.journal import StoredJournal
 from fleet_workers.store.leases import LeaseKeeper
+from fleet_workers.telemetry.run_scope import RunScope, note_claim, working_on
 
 log = structlog.get_logger()
 
 ISOLATED_FROM = 3
 """The delivery from which on a task has a process of its own: it was there when two died."""
-
-_SESSION_PAUSE_SECONDS = 0.1
-"""A task of a session that came over the broker lets those before it reach the store first."""
 
 
 class TooManyDeliveries(FleetError):
@@ -57,6 +51,7 @@ class Executor:
     """Works on deliveries; one a process, used by every slot.
 
     `isolate` runs a claimed task in a process of its own; None where this process is one.
+    `serves` are the agents whose tasks it takes; without any, those of a message's own queue.
     """
 
     def __init__(
@@ -71,7 +66,13 @@ class Executor:
         is_draining: Callable[[], bool],
         max_deliveries: int,
         isolate: Callable[[Claim], Apart] | None = None,
+        serves: Sequence[str] = (),
+        shares: Shares | None = None,
     ) -> None:
+        self.reception = Reception(engine, catalogue)
+        self.shares = shares or Shares()
+        self._turns = Turns(engine, holder, self.shares)
+        self._serves = tuple(serves)
         self._holder = holder
         self._engine = engine
         self._catalogue = catalogue
@@ -82,53 +83,67 @@ class Executor:
         self._max_deliveries = max_deliveries
         self._isolate = isolate
 
-    def deliver(
-        self,
-        payload: object,
-        *,
-        queue: str,
-        traceparent: object,
-        stored: bool = False,
-        submitted_at: datetime | None = None,
-    ) -> None:
-        """Take a message in. Returning means that the message is no longer needed.
+    def deliver(self, delivery: Delivery) -> bool:
+        """Take a message in, and work on the task that is next, which need not be the message's.
 
-        `traceparent` is the message's header, of whatever kind; `stored` is its hint that the
-        task stands in the store.
+        Returning means that the message is no longer needed; what is returned tells whether other
+        tasks may wait.
 
         Raises:
             Unavailable: The store is away: the message must stay on the broker.
         """
-        trace = valid_traceparent(traceparent)
+        began = datetime.now(UTC)
+        arrival = self.reception.read(delivery)
+        if arrival is None:
+            return False
+        taken = self._take_new(arrival)
+        if taken is not None:
+            self.run(taken, began=began)
+            return False
+        agents = self._serves or (arrival.queue.removeprefix(agent_address("")),)
+        if not arrival.is_stored:
+            self._take_in(arrival)
+        found = self._turns.take_next(agents)
+        if isinstance(found, Idle) and arrival.is_stored and self._take_in(arrival):
+            found = self._turns.take_next(agents)
+        if isinstance(found, Idle):
+            log.info("task.not_to_be_run_now", task=str(arrival.envelope.id))
+            return found is not Idle.EMPTY
+        self.run(found, began=began)
+        if arrival.is_stored and found.envelope != arrival.envelope:
+            self._take_in(arrival)  # its hint may be wrong
+        return True
+
+    def take_next(self) -> Taken | Idle:
+        """Claim the task that is next; `run` works on it.
+
+        Raises:
+            Unavailable: The store is away.
+        """
+        return self._turns.take_next(self._serves)
+
+    def run(self, taken: Taken, *, began: datetime | None = None) -> None:
+        """Work on a task that was taken to its end, or to where it must wait.
+
+        `began` is when its message came, or else when it was claimed.
+        """
+        envelope = taken.envelope
+        scope = RunScope(task=str(envelope.id), tenant=envelope.tenant, words=envelope.input)
         try:
-            envelope = parse_envelope(payload)
-        except InvalidInput as error:
-            self.bury_message(
-                payload if isinstance(payload, str) else json.dumps(payload, default=str),
-                error,
-                queue=queue,
-                traceparent=trace,
-            )
-            return
-        with structlog.contextvars.bound_contextvars(task=str(envelope.id), tenant=envelope.tenant):
-            asked_at = time.monotonic()
-            try:
-                claim = self._accept_and_claim(envelope, trace, stored, submitted_at)
-            except InvalidInput as error:
-                self.bury_message(
-                    envelope.to_json(), error, queue=queue, traceparent=trace, of=envelope
-                )
-                return
-            if claim is None:
-                log.info("task.not_to_be_run_now")
-                return
-            self.work(claim, envelope, since=asked_at)
+            with working_on(scope):
+                claim = run_traces.with_trace(self._engine, taken.claim)
+                began = began or datetime.now(UTC)
+                with run_traces.process_span(claim, envelope, began=began):
+                    self.work(claim, envelope, since=taken.since)
+        finally:
+            self.shares.end(envelope.tenant, taken.claim.agent)
 
     def work(self, claim: Claim, envelope: TaskEnvelope, *, since: float) -> None:
         """Work on a claimed task to its end, or to where it must wait.
 
         `since` is when the claim was asked for (time.monotonic).
         """
+        note_claim(claim.agent, claim.epoch, claim.traceparent)
         self._leases.hold(claim, since=since)
         try:
             self._work(claim, envelope)
@@ -137,75 +152,30 @@ class Executor:
         finally:
             self._leases.let_go(claim)
 
-    def bury_message(
-        self,
-        body: str,
-        error: FleetError,
-        *,
-        queue: str,
-        traceparent: str | None = None,
-        of: TaskEnvelope | None = None,
-    ) -> None:
-        """Put a message that cannot become a task among the dead letters."""
-        with store_errors(), self._engine.begin() as connection:
-            dead_letters.add(
-                connection,
-                reason=error.code,
-                error=str(error),
-                body=body,
-                queue=queue,
-                traceparent=traceparent,
-                task_id=of.id if of else None,
-                tenant=of.tenant if of else None,
-                agent=of.agent if of else None,
-            )
-        log.warning("message.dead", reason=error.code, error=str(error), queue=queue)
+    def _take_new(self, arrival: Arrival) -> Taken | None:
+        """Record and claim a new task in one statement, where nothing waits before it."""
+        envelope, since = arrival.envelope, time.monotonic()
+        if arrival.is_stored or envelope.session_id is not None or envelope.is_timed:
+            return None
+        if not self.shares.may_begin(envelope.tenant):
+            return None
+        claim = claims.take_new(
+            self._engine,
+            envelope,
+            self._holder,
+            traceparent=arrival.traceparent or run_traces.trace_for_new(envelope.id),
+            submitted_at=arrival.submitted_at,
+        )
+        if claim is None:
+            return None
+        self.shares.begin(envelope.tenant)
+        return Taken(claim=claim, envelope=envelope, since=since)
 
-    def _accept_and_claim(
-        self,
-        envelope: TaskEnvelope,
-        traceparent: str | None,
-        stored: bool,
-        submitted_at: datetime | None,
-    ) -> Claim | None:
-        # A stored task whose agent is not known is itself given up, with its journal.
-        if envelope.agent != AUTO_AGENT and not stored:
-            self._catalogue.get(envelope.agent)
-        if envelope.session_id is None:
-            if stored:
-                claim = claims.claim(
-                    self._engine, envelope.id, self._holder, content_hash=envelope.content_hash
-                )
-            else:
-                claim = claims.take_new(
-                    self._engine,
-                    envelope,
-                    self._holder,
-                    traceparent=traceparent,
-                    submitted_at=submitted_at,
-                )
-            if claim is not None:
-                return claim
-        return self._claim_with_care(envelope, traceparent, submitted_at)
-
-    def _claim_with_care(
-        self, envelope: TaskEnvelope, traceparent: str | None, submitted_at: datetime | None
-    ) -> Claim | None:
-        """The way for tasks that are known already, paused, or of a session."""
-        with store_errors(), self._engine.begin() as connection:
-            _require_tenant(connection, envelope.tenant)
-            is_new = tasks.accept(
-                connection, envelope, traceparent=traceparent, submitted_at=submitted_at
-            )
-        if is_new and envelope.session_id is not None:
-            time.sleep(_SESSION_PAUSE_SECONDS)
-        with store_errors(), self._engine.begin() as connection:
-            if envelope.session_id is not None:
-                sessions.lock(connection, envelope)
-            claim = claims.claim(connection, envelope.id, self._holder)
-            if claim is None:
-                tasks.mark_unwoken(connection, envelope.id)
-            return claim
+    def _take_in(self, arrival: Arrival) -> bool:
+        is_new = arrival.envelope.id in self.reception.take_in([arrival])
+        if is_new and arrival.envelope.session_id is not None:
+            time.sleep(SESSION_PAUSE.total_seconds())
+        return is_new
 
     def _work(self, claim: Claim, envelope: TaskEnvelope) -> None:
         # A journal may be what kills the process that reads it: suspects are read by their own.
@@ -238,15 +208,19 @@ class Executor:
             must_yield=lambda: self._is_draining() or self._is_paused(held),
             fence=lambda: self._leases.check(claim),
         )
-        decision = run_loop(
-            agent=claim.agent,
-            envelope=held.envelope,
-            catalogue=self._catalogue,
-            journal=held.journal,
-            ports=self._ports,
-            guard=guard,
-        )
-        self._settlement.settle(decision, held)
+        release = self._catalogue.get(claim.agent).id if claim.agent != AUTO_AGENT else None
+        steps = held.journal.steps()
+        with run_traces.agent_span(claim, held.envelope, steps, release=release) as span:
+            decision = run_loop(
+                agent=claim.agent,
+                envelope=held.envelope,
+                catalogue=self._catalogue,
+                journal=held.journal,
+                ports=self._ports,
+                guard=guard,
+            )
+            run_traces.note_decision(span, decision)
+            self._settlement.settle(decision, held)
 
     def _work_apart(self, isolate: Callable[[Claim], Apart], held: Held) -> None:
         """Let a task that was there when workers died do no harm to its neighbours.
@@ -255,9 +229,11 @@ class Executor:
         meanwhile, it cannot have been the task.
         """
         claims.uncount(self._engine, held.claim)
+        begun = datetime.now(UTC)
         outcome = isolate(held.claim)
         log.warning("task.isolated", deliveries=held.claim.deliveries, outcome=outcome)
         if outcome is Apart.DIED:
+            run_traces.tell_lost_agent(held.claim, held.envelope, began=begun)
             self._settlement.count_lost_worker(held)
         elif outcome is Apart.NO_ROOM:
             self._settlement.wait_for_room(held)
@@ -272,10 +248,3 @@ class Executor:
             )
         if claim.agent != AUTO_AGENT and claim.agent not in self._catalogue:
             raise UnknownAgent(f"Agent {claim.agent} is not installed on this worker.")
-
-
-def _require_tenant(connection: Connection, name: str) -> None:
-    if not accounts.tenant_exists(connection, name):
-        raise UnknownTenant(
-            f"No tenant is called {name!r}: add it with `fleetctl tenants add NAME`."
-        )

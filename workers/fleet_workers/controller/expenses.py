@@ -3,14 +3,21 @@
 import json
 from dataclasses import replace
 from decimal import Decimal, DecimalException
+from typing import Any
 
 from fleet_contracts.envelope import TaskEnvelope
 from fleet_contracts.errors import PolicyError
 from fleet_workers.agents.bounds import SpendLimits
 from fleet_workers.controller.admission import ProposedCall, ProposedQuestion
-from fleet_workers.models.messages import ChatRequest
+from fleet_workers.models.asked_for import OWN_CALL
+from fleet_workers.models.candidates import AT
+from fleet_workers.models.messages import ChatReply, ChatRequest, Spent
+from fleet_workers.models.prices import PriceList
 from fleet_workers.store import spend
+from fleet_workers.store.model_use import Use
 from fleet_workers.store.spend import Bound, Expense
+
+_SCHEMA_WORDS = " " * 200  # room for what stands around a schema that is sent in words
 
 
 def call_expenses(call: ProposedCall) -> list[Expense]:
@@ -39,19 +46,70 @@ def question_expense(question: ProposedQuestion, most_usd: Decimal, model: str) 
         customer=envelope.customer,
         purpose=f"A call of {model}",
         amount_usd=spend.rounded(most_usd),
-        bounds=_cost_bounds(question.limits, envelope),
+        bounds=_cost_bounds(question.limits, envelope, question.agent),
     )
+
+
+def use_of(
+    question: ProposedQuestion,
+    took: ChatReply | Spent,
+    *,
+    prices: PriceList,
+    dearest: str | None,
+) -> Use:
+    """What is noted about a reply, or about one that broke off.
+
+    `dearest` is the model that the agent would have asked without tiers. Where that is another
+    one, the difference is what tiers saved, and a call that was climbed to costs extra: the one
+    below it, which was asked in vain, has counted as saved all that this one costs.
+    """
+    alike: dict[str, Any] = {
+        "tenant": question.envelope.tenant,
+        "agent": question.agent,
+        "tier": question.request.tier,
+        "prompt_tokens": took.prompt_tokens,
+        "completion_tokens": took.completion_tokens,
+        "cost_usd": None if took.cost_usd is None else spend.rounded(took.cost_usd),
+    }
+    if isinstance(took, Spent):
+        return Use(model=took.model or "unknown", source=took.source, **alike)
+    return Use(
+        model=took.candidate or took.model,
+        source=took.source,
+        cached_tokens=took.cached_tokens,
+        saved_usd=took.saved_usd or Decimal(0),
+        saved_by_tier_usd=_saved_by_tier(question, took, prices, dearest),
+        **alike,
+    )
+
+
+def _saved_by_tier(
+    question: ProposedQuestion, reply: ChatReply, prices: PriceList, dearest: str | None
+) -> Decimal:
+    if dearest is None or reply.source != OWN_CALL or reply.cost_usd is None:
+        return Decimal(0)
+    if question.climbs:
+        return -reply.cost_usd
+    asked = (reply.candidate or reply.model).partition(AT)[0]
+    if asked == dearest.partition(AT)[0]:
+        return Decimal(0)
+    would_cost = prices.cost_usd(
+        dearest, input_tokens=reply.prompt_tokens, output_tokens=reply.completion_tokens
+    )
+    return Decimal(0) if would_cost is None else would_cost - reply.cost_usd
 
 
 def are_costs_limited(question: ProposedQuestion) -> bool:
     """Whether the agent's file or the task bounds what model calls may cost."""
-    limits = (each.limit_usd for each in _cost_bounds(question.limits, question.envelope))
-    return any(limit is not None for limit in limits)
+    bounds = _cost_bounds(question.limits, question.envelope, question.agent)
+    return any(each.limit_usd is not None for each in bounds)
 
 
 def most_input_tokens(request: ChatRequest) -> int:
     """More tokens than any tokenizer makes of a request: none makes two of one byte."""
-    text = json.dumps([request.messages, request.tools], ensure_ascii=False, default=str)
+    schema = request.answer_schema
+    told = [request.messages, request.tools, *([schema.schema, _SCHEMA_WORDS] if schema else ())]
+    text = json.dumps(told, ensure_ascii=False, default=str)
     return len(text.encode("utf-8", "replace"))
 
 
@@ -91,7 +149,7 @@ def _moved(call: ProposedCall, amount_usd: Decimal) -> Expense:
 
 
 def _cost(call: ProposedCall) -> Expense:
-    bounds = _cost_bounds(call.release.manifest.spend, call.envelope)
+    bounds = _cost_bounds(call.release.manifest.spend, call.envelope, call.release.name)
     return _expense(call, "cost", spend.rounded(call.tool.cost_usd), bounds)
 
 
@@ -118,7 +176,7 @@ def _expense(
     )
 
 
-def _cost_bounds(limits: SpendLimits, envelope: TaskEnvelope) -> list[Bound]:
+def _cost_bounds(limits: SpendLimits, envelope: TaskEnvelope, agent: str) -> list[Bound]:
     """Costs are bounded by the agent's file, and by the budget that came with the task."""
     bounds = [
         _by_day(
@@ -127,6 +185,19 @@ def _cost_bounds(limits: SpendLimits, envelope: TaskEnvelope) -> list[Bound]:
             f"the day's budget of {envelope.tenant}",
         )
     ]
+    if limits.cost_per_tenant_agent_day is not None:
+        bounds.append(
+            _by_day(
+                spend.agent_total(agent, envelope.tenant),
+                limits.cost_per_tenant_agent_day,
+                f"the day's budget of {agent} for {envelope.tenant}",
+            )
+        )
+    if limits.cost_per_agent_day is not None:
+        of_all = _by_day(
+            spend.agent_total(agent), limits.cost_per_agent_day, f"the day's budget of {agent}"
+        )
+        bounds.append(replace(of_all, private=True))
     budgets = [each for each in (limits.cost_per_task, envelope.budget_usd) if each is not None]
     if budgets:
         bounds.append(_of_task(envelope, min(budgets), "the budget of this task"))

@@ -1,6 +1,6 @@
 """Admits calls by what holds at this moment: rights, switches, breakers, rates, money."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
@@ -21,13 +21,17 @@ from fleet_workers.controller.expenses import (
     call_expenses,
     most_input_tokens,
     question_expense,
+    use_of,
 )
-from fleet_workers.models.prices import Prices
+from fleet_workers.models.messages import ChatReply, Spent
+from fleet_workers.models.prices import PriceList
 from fleet_workers.resilience.guards import Guards
 from fleet_workers.resilience.limits import RateLimit, parse_rate
 from fleet_workers.store import spend
 from fleet_workers.store.engine import store_errors
+from fleet_workers.store.model_use import Use
 from fleet_workers.store.spend import Expense
+from fleet_workers.store.use_counter import NoteUse, ignore
 
 log = structlog.get_logger(__name__)
 
@@ -43,15 +47,17 @@ class Gatekeeper:
         *,
         guards: Guards,
         engine: Engine,
-        prices: Prices,
-        models: Mapping[str, str],
+        prices: PriceList,
+        models: Mapping[str, Sequence[str]],
         max_output_tokens: int,
+        note_use: NoteUse = ignore,
     ) -> None:
         self._guards = guards
         self._engine = engine
         self._prices = prices
         self._models = models
         self._max_output_tokens = max_output_tokens
+        self._note_use = note_use
 
     def admit(self, call: ProposedCall) -> None:
         """Let a call be made now, or raise what keeps it from being made.
@@ -84,27 +90,33 @@ class Gatekeeper:
             log.warning("spend.unsettled", key=key, error=str(error))
 
     def admit_question(self, question: ProposedQuestion) -> None:
-        """Reserve the most that a model call can cost; what costs nothing is not counted."""
-        model = self._model(question)
-        if self._prices.is_free(model):
-            return
-        most_usd = self._prices.cost_usd(
-            model,
-            input_tokens=most_input_tokens(question.request),
-            output_tokens=self._max_output_tokens,
-        )
-        if most_usd is not None:
-            self._reserve([question_expense(question, most_usd, model)])
-        elif are_costs_limited(question):
-            raise BudgetError(
-                f"The price of {model} is not known, and this task's costs are limited: add it to "
-                "the file that FLEET_PRICES names."
-            )
+        """Reserve the most that a model call can cost; what costs nothing is not counted.
 
-    def settle_question(self, question: ProposedQuestion, cost_usd: Decimal | None) -> None:
+        Any of the tier's models may answer where those before it are away, so the dearest counts.
+        """
+        dearest: tuple[Decimal, str] | None = None
+        for model in self._candidates(question):
+            most_usd = self._prices.cost_usd(
+                model,
+                input_tokens=most_input_tokens(question.request),
+                output_tokens=self._most_output_tokens(question),
+            )
+            if most_usd is not None:
+                dearest = max(dearest or (Decimal(0), model), (most_usd, model))
+            elif are_costs_limited(question):
+                raise BudgetError(
+                    f"The price of {model} is not known, and this task's costs are limited: add "
+                    "it to the file that FLEET_PRICES names."
+                )
+        if dearest is not None and dearest[0]:
+            self._reserve([question_expense(question, *dearest)])
+
+    def settle_question(self, question: ProposedQuestion, took: ChatReply | Spent | None) -> None:
         """Turn what was reserved into what it cost; what is not known counts as reserved."""
-        model = self._model(question)
-        if self._prices.is_free(model) is False:
+        if took is not None and not _is_nothing(took):
+            self._note_use(self._use(question, took))
+        if any(self._prices.is_free(model) is False for model in self._candidates(question)):
+            cost_usd = Decimal(0) if took is None else took.cost_usd
             known = None if cost_usd is None else spend.rounded(cost_usd)
             self._settle(question.key, amount_usd=known)
 
@@ -153,8 +165,29 @@ class Gatekeeper:
         except Unavailable as error:
             log.warning("spend.unsettled", key=key, error=str(error))
 
-    def _model(self, question: ProposedQuestion) -> str:
-        return self._models.get(question.request.tier) or self._models["small"]
+    def _candidates(self, question: ProposedQuestion) -> Sequence[str]:
+        return self._of_tier(question.request.tier)
+
+    def _of_tier(self, tier: str) -> Sequence[str]:
+        return self._models.get(tier) or self._models["small"]
+
+    def _most_output_tokens(self, question: ProposedQuestion) -> int:
+        wanted = question.request.max_output_tokens
+        return min(wanted or self._max_output_tokens, self._max_output_tokens)
+
+    def _use(self, question: ProposedQuestion, took: ChatReply | Spent) -> Use:
+        highest = question.highest_tier
+        dearest = None if highest is None else self._of_tier(highest)[0]
+        return use_of(question, took, prices=self._prices, dearest=dearest)
+
+
+def _is_nothing(took: ChatReply | Spent) -> bool:
+    """Whether it turned out that nothing was asked, or was refused before anything was made."""
+    return (
+        isinstance(took, Spent)
+        and took.cost_usd == 0
+        and not (took.prompt_tokens or took.completion_tokens)
+    )
 
 
 def _rates(call: ProposedCall) -> list[RateLimit]:

@@ -18,7 +18,7 @@ from fleet_workers.controller.lock import lock_reasons, ungrounded_arguments
 from fleet_workers.controller.rulings import Ruled, may_pass_limits, ruling_on
 from fleet_workers.controller.situation import Situation
 from fleet_workers.controller.trust import Trust, trust_before
-from fleet_workers.review.decisions import Ruling, approval_key
+from fleet_workers.review.binding import Ruling, approval_key
 from fleet_workers.store.journal import StepKind, StepState
 from fleet_workers.tools import Tool
 
@@ -56,13 +56,26 @@ class Passage:
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """A call with parsed arguments that stands before the gates."""
+    """A call with parsed arguments that stands before the gates.
+
+    `planned` are the arguments of the plan; a person may have put others in their place.
+    """
 
     situation: Situation
     tool: Tool
     arguments: Mapping[str, Any]
+    planned: Mapping[str, Any]
     plan: int
     call: int
+
+    @cached_property
+    def by_the_model(self) -> Mapping[str, Any]:
+        """The arguments without those for which a person vouches, who has written them."""
+        return {
+            name: value
+            for name, value in self.arguments.items()
+            if name in self.planned and self.planned[name] == value
+        }
 
     @cached_property
     def call_key(self) -> dict[str, Any]:
@@ -167,7 +180,7 @@ def _are_equal(tool: Tool, earlier: Mapping[str, Any], arguments: Mapping[str, A
 def _grounding(action: Action) -> Verdict:
     if action.tool.effect == "read":
         return Verdict(gate="grounding", ruling="pass")
-    loose = ungrounded_arguments(action.trust, action.tool, action.arguments)
+    loose = ungrounded_arguments(action.trust, action.tool, action.by_the_model)
     if not loose:
         return Verdict(gate="grounding", ruling="pass")
     reason = f"{', '.join(loose)} stands neither in the request nor in anything looked up"

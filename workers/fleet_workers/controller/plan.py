@@ -3,18 +3,48 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from fleet_workers.models.asked_for import OWN_CALL
+from fleet_workers.models.candidates import MAIN, TIERS
 from fleet_workers.models.messages import ChatReply, ToolCall
 from fleet_workers.store.journal import CorruptJournal, Step, StepKind, StepState
 from fleet_workers.store.json_text import json_text
 
+ARGUMENTS_GATE: Final = "arguments"
+"""Name of the gate that lets a model mend a call whose arguments were not accepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Climb:
+    """The tier `to` is asked in place of `tier`, whose plan, a journal step, would not do.
+
+    `confidence` is that of its answer, 0 to 1, where it gave one.
+    """
+
+    tier: str
+    to: str
+    plan: int
+    reason: str
+    confidence: float | None = None
+
+    def as_record(self) -> dict[str, Any]:
+        """The journal's form."""
+        known = {} if self.confidence is None else {"confidence": self.confidence}
+        place = {"tier": self.tier, "to": self.to, "plan": self.plan}
+        return {**place, "reason": self.reason, **known}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A model's reply as the journal holds it."""
+    """A model's reply as the journal holds it.
+
+    `tier` was asked; `climb` tells of the smaller one's plan that it stands in place of.
+    """
 
     seq: int
+    tier: str
+    climb: Climb | None
     text: str | None
     calls: tuple[ToolCall, ...]
     finish_reason: str
@@ -35,13 +65,23 @@ def plan_result(reply: ChatReply) -> dict[str, Any]:
         "offline": reply.offline,
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
+        **({"cached_tokens": reply.cached_tokens} if reply.cached_tokens else {}),
+        **({"endpoint": reply.endpoint} if reply.endpoint != MAIN else {}),
+        **_origin(reply),
     }
+
+
+def _origin(reply: ChatReply) -> dict[str, Any]:
+    if reply.source == OWN_CALL:
+        return {}
+    saved = {} if reply.saved_usd is None else {"saved_usd": str(reply.saved_usd)}
+    return {"source": reply.source, **saved, "provenance": dict(reply.provenance)}
 
 
 def plans(steps: Sequence[Step], agent: str) -> list[Plan]:
     """All finished plans of one agent in order; triage is the agent `auto`."""
     return [
-        _plan(step.seq, step.result)
+        _plan(step, step.result)
         for step in steps
         if step.kind is StepKind.PLAN
         and step.name == agent
@@ -50,21 +90,37 @@ def plans(steps: Sequence[Step], agent: str) -> list[Plan]:
     ]
 
 
-def _plan(seq: int, result: Mapping[str, Any]) -> Plan:
+def _plan(step: Step, result: Mapping[str, Any]) -> Plan:
     try:
         return Plan(
-            seq=seq,
+            seq=step.seq,
+            tier=str(step.request.get("tier")),
+            climb=_climb(step.request.get("climbed_from")),
             text=result["text"],
             calls=tuple(ToolCall(**call) for call in result["calls"]),
             finish_reason=result["finish_reason"],
             model=result["model"],
             offline=result["offline"],
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CorruptJournal(
-            f"Step {seq} holds no plan that can be read ({error!r}): mend the row and replay the "
-            "dead letter, or submit the request anew."
+            f"Step {step.seq} holds no plan that can be read ({error!r}): mend the row and replay "
+            "the dead letter, or submit the request anew."
         ) from error
+
+
+def _climb(told: Mapping[str, Any] | None) -> Climb | None:
+    if told is None:
+        return None
+    if told["to"] not in TIERS:
+        raise ValueError(f"{told['to']} is no tier")
+    return Climb(
+        tier=told["tier"],
+        to=told["to"],
+        plan=int(told["plan"]),
+        reason=told["reason"],
+        confidence=told.get("confidence"),
+    )
 
 
 def fate_of(steps: Sequence[Step], plan: Plan, index: int) -> Step | None:
@@ -98,9 +154,10 @@ def call_result(step: Step) -> dict[str, Any]:
     result = step.result or {}
     if step.kind is StepKind.GATE:
         return {"error": result.get("reason")}
-    if "error" in result:
-        return {"error": result["error"]}
-    return {"result": result.get("value")}
+    told = {"error": result["error"]} if "error" in result else {"result": result.get("value")}
+    if step.request.get("edited"):
+        told["changed_by_a_person"] = {"arguments": step.request["arguments"]}
+    return told
 
 
 def parse_arguments(call: ToolCall) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from fleet_contracts.envelope import TaskEnvelope
 from fleet_contracts.errors import FleetError
 from fleet_workers.controller.admission import Admission, Everything
 from fleet_workers.models.messages import ChatModel, Message
+from fleet_workers.routing.verdict import Route
 from fleet_workers.tools import Tool
 from fleet_workers.tools.repeat import Repeat
 
@@ -67,7 +68,11 @@ class Draining(FleetError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """The model, the tools, what admits their calls, the session's memory, and the environment."""
+    """The model, the tools, what admits their calls, the session's memory, and the environment.
+
+    `first_models` as in `Situation`. `route` says whom a masked text is for; None where a model
+    always chooses.
+    """
 
     model: ChatModel
     tools: ToolPort
@@ -75,3 +80,5 @@ class Ports:
     model_timeout_seconds: float
     admission: Admission = field(default_factory=Everything)
     environment: Mapping[str, str] = field(default_factory=dict)
+    first_models: Mapping[str, str] = field(default_factory=dict)
+    route: Route | None = None

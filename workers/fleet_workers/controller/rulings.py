@@ -6,7 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from fleet_contracts.outcome import ReviewKind
-from fleet_workers.review.decisions import DECISION_STEP, Ruling
+from fleet_workers.review.binding import (
+    DECISION_STEP,
+    GO_ON,
+    Ruling,
+    arguments_digest,
+    is_decision,
+)
 from fleet_workers.store.journal import Step, StepKind
 
 USED_STEP = "decision_used"
@@ -54,6 +60,50 @@ def ruling_on(steps: Sequence[Step], kind: ReviewKind, key: Mapping[str, Any]) -
         ):
             told.setdefault(str(said.get("review")), said)
     return _ruled(next(reversed(told.values()))) if told else None
+
+
+def edited_arguments(
+    steps: Sequence[Step], tool: str, plan: int, call: int, planned: dict[str, Any]
+) -> dict[str, Any]:
+    """The arguments of a call as people have changed them, one after another; else as planned.
+
+    An edit outlives the approval that it was: a call that must be approved anew stays as edited.
+    """
+    place = {"tool": tool, "plan": plan, "call": call}
+    arguments = planned
+    for step in filter(is_decision, steps):
+        said = step.result or {}
+        if (
+            "instead_of" in said
+            and all(said.get(name) == value for name, value in place.items())
+            and said["instead_of"] == arguments_digest(arguments)
+        ):
+            arguments = dict(said["arguments"])
+    return arguments
+
+
+def put_aside(steps: Sequence[Step], plan: int) -> str | None:
+    """What a person said instead of what a plan came to, in words for the model; else None.
+
+    The agent is asked anew: what it proposed was refused, or the task was with another agent.
+    """
+    for step in filter(is_decision, steps):
+        said = step.result or {}
+        refused = said.get("ruling") == Ruling.REJECT and said.get("then") == GO_ON
+        if refused and said.get("plan") == plan and "tool" not in said:
+            return f"A colleague refused this: {said['text']} Heed that."
+        if said.get("ruling") == Ruling.REASSIGN and step.seq > plan:
+            return "This was not done: a colleague gave the request to another agent."
+    return None
+
+
+def handovers(steps: Sequence[Step]) -> list[str]:
+    """What people have told the agents to which they gave the task, oldest first."""
+    return [
+        str((step.result or {}).get("text", ""))
+        for step in filter(is_decision, steps)
+        if (step.result or {}).get("ruling") == Ruling.REASSIGN
+    ]
 
 
 def _ruled(said: Mapping[str, Any]) -> Ruled:

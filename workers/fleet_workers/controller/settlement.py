@@ -26,6 +26,9 @@ from fleet_workers.store.claims import Claim
 from fleet_workers.store.endings import Ending
 from fleet_workers.store.journal import CorruptJournal, Post, StepKind, StoredJournal
 from fleet_workers.store.outbox import Letter
+from fleet_workers.telemetry import span_names as names
+from fleet_workers.telemetry import traces
+from fleet_workers.telemetry.counting import observe_confidence
 
 log = structlog.get_logger()
 
@@ -82,17 +85,24 @@ class Settlement:
     def _finish(self, decision: Finish, held: Held) -> None:
         claim, envelope = held.claim, held.envelope
         release = self._catalogue.get(claim.agent)
+        if decision.outcome.kind is OutcomeKind.REJECTED:
+            ending = endings.rejected(decision.outcome, release.id)
+            self._leave(held, ending, reply=decision.outcome)
+            log.info("task.rejected", agent=claim.agent, reason=decision.outcome.reason)
+            return
         letters = self._write(
             held, endings.succeeded(decision.outcome, release.id), reply=decision.outcome
         )
         # Before the next task of the session is woken, which shall read it.
         self._remember(envelope, decision.outcome.answer or "", _is_tainted(release, held))
         self._send(letters)
+        observe_confidence(claim.agent, decision.outcome.confidence)
         log.info("task.succeeded", agent=claim.agent, kind=decision.outcome.kind)
 
     def _park(self, decision: Park, held: Held) -> None:
         claim, envelope, journal = held.claim, held.envelope, held.journal
-        release = self._catalogue.get(claim.agent).id if claim.agent != AUTO_AGENT else None
+        made_by = self._catalogue.get(claim.agent) if claim.agent != AUTO_AGENT else None
+        release = made_by.id if made_by is not None else None
         steps = journal.steps()
         outcome = outcome_of(decision, steps).model_copy(update=_model_of(journal, claim.agent))
         packet = build_packet(
@@ -103,6 +113,10 @@ class Settlement:
             reason=decision.reason,
             proposal=decision.proposal,
             confidence=decision.confidence,
+            kind=decision.kind,
+            gates=decision.gates,
+            evidence=decision.evidence,
+            made_by=made_by,
         )
 
         def announce(connection: Connection) -> list[Letter]:
@@ -113,10 +127,12 @@ class Settlement:
                 kind=decision.kind,
                 reason=decision.reason,
                 packet=packet,
+                rules=made_by.manifest.reviews if made_by is not None else {},
             )
             return [letter]
 
         self._leave(held, endings.parked(outcome, release), post=announce, reply=outcome)
+        observe_confidence(claim.agent, decision.confidence)
         log.info("task.in_review", agent=claim.agent, kind=decision.kind)
 
     def hand_back(self, held: Held, *, agent: str | None = None, wake: bool = True) -> None:
@@ -227,6 +243,7 @@ class Settlement:
         to a person.
         """
         envelope = held.envelope
+        traces.current().set({names.TASK_STATE: str(ending["state"])})
         lets_next_go = envelope.session_id is not None and (
             "finished" in ending or ending["state"] == TaskState.IN_REVIEW
         )

@@ -13,8 +13,8 @@ from fleet_contracts.envelope import AUTO_AGENT
 from fleet_contracts.errors import InvalidEnvelope, InvalidInput, UnknownTenant
 from fleet_contracts.topology import dead_address
 from fleet_workers.agents import AgentCatalogue
+from fleet_workers.broker.rabbitmq import connect, count_ready, death_of, is_rabbitmq
 from fleet_workers.deadletters.message import read_message
-from fleet_workers.deadletters.rabbitmq import connect, count_ready, death_of, is_rabbitmq
 from fleet_workers.store import accounts, dead_letters, outbox, revival
 from fleet_workers.store.engine import store_errors
 from fleet_workers.store.outbox import Letter

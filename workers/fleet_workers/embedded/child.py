@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,15 @@ _STEADY_SECONDS: Final = 60.0
 _TAIL_LINES: Final = 15
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a supervised process stands. `pid` is None between an end and the next start."""
+
+    pid: int | None
+    is_ready: bool
+    is_leaving: bool
+
+
 class Child:
     """A process and its history. The supervisor's loop alone calls it."""
 
@@ -25,10 +35,13 @@ class Child:
         self.ready_seconds = 0.0
         self.failed_starts = 0
         """Ends before readiness, in a row."""
+        self.is_leaving = False
+        """It ends for good: nothing is started again."""
         self._claim = claim
         self._guard = guard
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
+        self._asked_at: float | None = None
         self._crashes = 0
         self._restart_at = 0.0
         if log.exists():
@@ -41,15 +54,24 @@ class Child:
 
     @property
     def is_due(self) -> bool:
-        """True where it does not run and its pause is over."""
-        return self._process is None and time.monotonic() >= self._restart_at
+        """True where it shall run, does not, and its pause is over."""
+        waits = self._process is None and not self.is_leaving
+        return waits and time.monotonic() >= self._restart_at
 
     @property
     def is_late(self) -> bool:
         """True where it runs, but did not become ready in its time."""
         waited = time.monotonic() - self._started_at
         running = self._process is not None
-        return running and not self.is_ready and waited > self.spec.ready_within_seconds
+        starting = running and not self.is_ready and not self.is_leaving
+        return starting and waited > self.spec.ready_within_seconds
+
+    @property
+    def is_overdue(self) -> bool:
+        """True where it runs on after the grace that followed the stop signal."""
+        if self._process is None or self._asked_at is None:
+            return False
+        return time.monotonic() - self._asked_at > self.spec.grace_seconds
 
     def start(self) -> None:
         """Start it, after what an earlier run left of it has ended.
@@ -59,6 +81,7 @@ class Child:
             StillRuns: What an earlier run left does not end.
         """
         self.is_ready = False
+        self._asked_at = None
         self._started_at = time.monotonic()
         self._process = self._guard.launch(self.spec, log=self.log, claim=self._claim)
 
@@ -86,7 +109,10 @@ class Child:
         return code
 
     def ask_to_end(self) -> None:
-        """Send the stop signal, where it runs."""
+        """Send the stop signal, where it runs and was not sent it before."""
+        if self._asked_at is not None:
+            return
+        self._asked_at = time.monotonic()
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(self.spec.stop_signal)
 
@@ -94,6 +120,10 @@ class Child:
         """Kill it and its group at once, where it runs."""
         if self._process is not None and self._process.poll() is None:
             kill_group(self._process.pid)
+
+    def standing(self) -> Standing:
+        """A picture of this moment, for another thread."""
+        return Standing(pid=self.pid, is_ready=self.is_ready, is_leaving=self.is_leaving)
 
     def log_tail(self) -> str:
         """The last lines that it wrote, indented for a message."""

@@ -37,7 +37,8 @@ class ProcessSpec:
 
     `env` is the whole environment. `probe` must turn true within `ready_within_seconds` of the
     start. `stop_signal` asks it to end; after `grace_seconds` it is killed. `removed_first` are
-    files of an earlier start that would mislead, such as a ready file.
+    files of an earlier start that would mislead, such as a ready file. A spare one that cannot be
+    brought up is given up, and the others go on; without any other the fleet ends.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ProcessSpec:
     removed_first: tuple[Path, ...] = ()
     working_folder: Path | None = None
     account: Account | None = None
+    is_spare: bool = False
 
 
 def is_alive(pid: int) -> bool:

@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from fleet_contracts.envelope import AUTO_AGENT
+from fleet_workers.embedded.autoscaler import pool_process
 from fleet_workers.embedded.folder import FleetFolder
 from fleet_workers.embedded.ports import LOOPBACK, PortBook
 from fleet_workers.embedded.processes import ProcessSpec, Stage
@@ -56,6 +58,7 @@ class Stack:
         self._agents = tuple(agents)
         self._grace_seconds = stop_grace_seconds + _OWN_STOP_SECONDS
         self._ports = PortBook(folder)
+        self._metrics = folder.path / "metrics"
         self.postgres: PostgresServer | None = None
         self.valkey: ValkeyServer | None = None
         if "FLEET_STORE_URL" not in self._given:
@@ -97,28 +100,33 @@ class Stack:
             specs.append(self._python("offline_model", Stage.SERVICES, words, url))
         return specs
 
-    def fleet_specs(self) -> list[ProcessSpec]:
-        """Web process, Flower, janitor, and one pool for each agent."""
+    def fleet_specs(self, *, pools: Mapping[str, int] | None = None) -> list[ProcessSpec]:
+        """Web process, Flower, janitor, and each agent's pool: one process, or as `pools` says."""
+        for stale in self._metrics.glob("*.json"):  # of pools that this start may not have
+            stale.unlink(missing_ok=True)
         cli = "fleet_workers.cli"
         web = (cli, "web", "--host", LOOPBACK, "--port", str(self._ports.port("web")))
-        flower_port = f"--port={self._ports.port('flower')}"
-        flower = (
-            "celery",
-            "-A",
-            "fleet_workers.app",
-            "flower",
-            f"--address={LOOPBACK}",
-            flower_port,
-        )
+        flower = (cli, "flower", "--host", LOOPBACK, "--port", str(self._ports.port("flower")))
         return [
             self._python("web", Stage.FRONT, web, f"{self.addresses.api_url}/readyz"),
             self._python("flower", Stage.FRONT, flower, f"{self.addresses.flower_url}/healthcheck"),
             self._python("janitor", Stage.WORKERS, (cli, "janitor")),
             *(
-                self._python(f"pool_{agent}", Stage.WORKERS, (cli, "worker", *_queues(agent)))
+                self.pool_spec(agent, number)
                 for agent in self._agents
+                for number in range(1, (pools or {}).get(agent, 1) + 1)
             ),
         ]
+
+    def pool_spec(self, agent: str, number: int, *, is_spare: bool = False) -> ProcessSpec:
+        """One process of an agent's pool, which may have several."""
+        words = ("fleet_workers.cli", "worker", *self.queues(agent))
+        spec = self._python(pool_process(agent, number), Stage.WORKERS, words)
+        return replace(spec, is_spare=is_spare)
+
+    def queues(self, agent: str) -> tuple[str, ...]:
+        """What the processes of an agent's pool take tasks from."""
+        return (agent, AUTO_AGENT) if agent in TRIAGE_POOLS else (agent,)
 
     def operator_environment(self) -> dict[str, str]:
         """What an operator's command needs to reach this fleet; never a key of the user's own."""
@@ -143,7 +151,7 @@ class Stack:
             probe=probe,
             stage=stage,
             grace_seconds=self._grace_seconds if stage is Stage.WORKERS else 10.0,
-            removed_first=(ready,),
+            removed_first=(ready, self._metrics / f"{name}.json"),
         )
 
     def _addresses(self) -> Addresses:
@@ -177,6 +185,8 @@ class Stack:
             # In the environment, because every user can read the command line of a process.
             "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{where.flower_password}",
             "PYTHONUNBUFFERED": "1",
+            "FLEET_METRICS_TARGETS": str(self._metrics),
+            "FLEET_METRICS_PORT": "0",  # one port for all of them would serve the first alone
         }
         for name in ("NO_PROXY", "no_proxy"):  # a company's proxy cannot reach our loopback
             known = self._given.get(name)
@@ -187,7 +197,3 @@ class Stack:
             for tier in _MODEL_TIERS:
                 environment[f"FLEET_MODEL_{tier.upper()}"] = f"offline-{tier}"
         return environment
-
-
-def _queues(agent: str) -> tuple[str, ...]:
-    return (agent, "auto") if agent in TRIAGE_POOLS else (agent,)

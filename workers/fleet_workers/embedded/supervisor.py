@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, Self
 
 from fleet_contracts.errors import FleetError
-from fleet_workers.embedded.child import Child
+from fleet_workers.embedded.child import Child, Standing
 from fleet_workers.embedded.folder import FleetFolder
 from fleet_workers.embedded.guard import Guard
 from fleet_workers.embedded.processes import ProcessSpec, Stage
@@ -49,7 +49,8 @@ class Supervisor:
         self.failure: FleetError | None = None
         self._folder = folder
         self._report = report
-        self._children: list[Child] = []
+        self._children: tuple[Child, ...] = ()
+        self._changing = threading.Lock()
         self._ending = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
         lock_fd = folder.lock()
@@ -69,9 +70,7 @@ class Supervisor:
             StopRequested: The end was asked for meanwhile.
         """
         for spec in specs:
-            log = self._folder.logs / f"{spec.name}.log"
-            claim = self._folder.claims / f"{spec.name}.lock"
-            self._children.append(Child(spec, log=log, claim=claim, guard=self._guard))
+            self.add(spec)
         while not all(child.is_ready for child in self._children):
             if self.stop_requested.is_set():
                 raise self.failure or StopRequested("The fleet was stopped while it started.")
@@ -81,6 +80,27 @@ class Supervisor:
     def watch(self) -> None:
         """Keep all processes running from now on, in a thread of its own."""
         self._watcher.start()
+
+    def add(self, spec: ProcessSpec) -> None:
+        """Have one more process run; whoever watches starts it. Any thread may ask for it."""
+        child = Child(
+            spec,
+            log=self._folder.logs / f"{spec.name}.log",
+            claim=self._folder.claims / f"{spec.name}.lock",
+            guard=self._guard,
+        )
+        with self._changing:
+            self._children = (*self._children, child)
+
+    def retire(self, name: str) -> None:
+        """Have a process end within its grace and not come back. Any thread may ask for it."""
+        for child in self._children:
+            if child.spec.name == name:
+                child.is_leaving = True
+
+    def standing(self) -> dict[str, Standing]:
+        """How each process stands, by name. Any thread may ask."""
+        return {child.spec.name: child.standing() for child in self._children}
 
     def pids(self) -> dict[str, int]:
         """Process ids of what runs now, by name."""
@@ -122,7 +142,29 @@ class Supervisor:
                 "behind, so the fleet stops: start it again."
             )
         for child in self._children:
-            self._mind(child)
+            if child.is_leaving:
+                self._see_off(child)
+                continue
+            try:
+                self._mind(child)
+            except FleetError as error:
+                if not child.spec.is_spare:
+                    raise
+                self._report(f"{error}\n{child.spec.name} is given up; the others go on.")
+                child.kill()
+                child.is_leaving = True
+
+    def _see_off(self, child: Child) -> None:
+        """Bring the end of a process about that shall not come back, and forget it then."""
+        child.ask_to_end()
+        if child.is_overdue:
+            self._report(f"{child.spec.name} did not end in time: it is killed")
+            child.kill()
+        child.reap()
+        if child.pid is None:
+            self._report(f"{child.spec.name} has ended")
+            with self._changing:
+                self._children = tuple(each for each in self._children if each is not child)
 
     def _mind(self, child: Child) -> None:
         name = child.spec.name
@@ -147,11 +189,9 @@ class Supervisor:
     def _stop_stage(self, children: list[Child]) -> None:
         for child in children:
             child.ask_to_end()
-        started = time.monotonic()
         while any(child.pid for child in children):
-            waited = time.monotonic() - started
             for child in children:
-                if child.reap() is None and child.pid and waited > child.spec.grace_seconds:
+                if child.reap() is None and child.is_overdue:
                     self._report(f"{child.spec.name} did not end in time: it is killed")
                     child.kill()
             time.sleep(_STARTING_PAUSE_SECONDS)

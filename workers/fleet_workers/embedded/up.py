@@ -1,7 +1,7 @@
 """`fleetctl up`: starts a fleet on this machine, works through an inbox, and stays up."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -13,12 +13,14 @@ from rich.text import Text
 
 from fleet_contracts.errors import FleetError
 from fleet_workers.agents import load_catalogue
+from fleet_workers.embedded.autoscaler import autoscaling
 from fleet_workers.embedded.folder import FleetFolder
 from fleet_workers.embedded.inbox import BUNDLED_INBOX, InboxRequest, read_inbox
 from fleet_workers.embedded.inbox_report import all_settled, print_sums, print_table, run_line
 from fleet_workers.embedded.inbox_run import InboxResult, InboxRun, open_client
 from fleet_workers.embedded.interruption import orderly_end
 from fleet_workers.embedded.run_access import DEFAULT_TENANT, RunAccess, grant_access
+from fleet_workers.embedded.scaling import Bounds, read_bounds
 from fleet_workers.embedded.stack import FLOWER_USER, Stack
 from fleet_workers.embedded.supervisor import StopRequested, Supervisor
 from fleet_workers.embedded.terminal import open_console, progress
@@ -36,11 +38,15 @@ GrantAccess = Callable[[str, Iterable[str]], RunAccess]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpOptions:
-    """What a run is asked for. `inbox` None stands for the bundled one."""
+    """What a run is asked for. `inbox` None stands for the bundled one.
+
+    `scale` holds bounds of pools, as `read_bounds` takes them, which go before the settings'.
+    """
 
     once: bool = False
     inbox: Path | None = None
     folder: Path = DEFAULT_FOLDER
+    scale: tuple[str, ...] = ()
 
 
 def run_fleet(options: UpOptions, *, grant: GrantAccess = grant_access) -> int:
@@ -55,6 +61,7 @@ def run_fleet(options: UpOptions, *, grant: GrantAccess = grant_access) -> int:
         requests = read_inbox(options.inbox or BUNDLED_INBOX)
         settings = load_settings()
         catalogue = load_catalogue(settings.agents_path)
+        bounds = read_bounds((*settings.scale, *options.scale), catalogue.names)
         folder = FleetFolder(options.folder)
         supervisor = Supervisor(
             folder, report=lambda line: _say(console, line), stop_requested=stop_requested
@@ -66,7 +73,7 @@ def run_fleet(options: UpOptions, *, grant: GrantAccess = grant_access) -> int:
                 agents=catalogue.names,
                 stop_grace_seconds=settings.stop_grace.total_seconds(),
             )
-            run = _Run(console, folder, supervisor, stack, options)
+            run = _Run(console, folder, supervisor, stack, options, bounds)
             results = run.work(requests, settings, grant)
             if supervisor.failure:
                 raise supervisor.failure
@@ -91,6 +98,7 @@ class _Run:
     supervisor: Supervisor
     stack: Stack
     options: UpOptions
+    bounds: Mapping[str, Bounds]
 
     def work(
         self, requests: list[InboxRequest], settings: Settings, grant: GrantAccess
@@ -98,6 +106,17 @@ class _Run:
         access = self._start(requests, settings, grant)
         if self.stack.addresses.offline_model_url:
             _print_banner(self.console)
+        with autoscaling(
+            self.bounds,
+            self._reached(settings),
+            processes=self.supervisor,
+            specs=self.stack,
+            report=lambda line: _say(self.console, line),
+        ):
+            return self._stay(requests, access)
+
+    def _stay(self, requests: list[InboxRequest], access: RunAccess) -> list[InboxResult]:
+        """Work through the inbox, then be there until somebody ends it."""
         results = self._work_inbox(requests, access)
         print_table(self.console, results)
         print_sums(self.console, results)
@@ -107,19 +126,26 @@ class _Run:
             self.supervisor.stop_requested.wait()
         return results
 
+    def _reached(self, settings: Settings) -> Settings:
+        """The settings with the addresses of this fleet."""
+        where = self.stack.addresses
+        known = {"store_url": where.store_url, "broker_url": where.broker_url}
+        return settings.model_copy(update=known)
+
     def _start(
         self, requests: list[InboxRequest], settings: Settings, grant: GrantAccess
     ) -> RunAccess:
         supervisor, stack = self.supervisor, self.stack
         supervisor.start(*stack.server_specs())
-        store = settings.model_copy(update={"store_url": stack.addresses.store_url})
+        store = self._reached(settings)
         with store_errors():
             if stack.postgres:
                 migrate.create_database(store.sqlalchemy_url)
             migrate.upgrade(store.sqlalchemy_url)
         access = grant(store.sqlalchemy_url, {request.envelope.tenant for request in requests})
         services = stack.service_specs(business_database=self._business_database())
-        supervisor.start(*services, *stack.fleet_specs())
+        least = {agent: each.least for agent, each in self.bounds.items()}
+        supervisor.start(*services, *stack.fleet_specs(pools=least))
         supervisor.watch()
         self._write_client_settings(access)
         return access

@@ -1,12 +1,14 @@
 """The last turns of a session, in Redis. A lost memory costs context, never correctness."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import redis
 import structlog
 
 from fleet_contracts.envelope import TaskEnvelope
+from fleet_contracts.errors import Unavailable
 
 Turn = dict[str, Any]
 """What one side said, in the form of OpenAI's chat completions: role and content.
@@ -56,5 +58,21 @@ class SessionMemory:
         except redis.RedisError as error:
             log.warning("memory.session.unavailable", error=str(error))
 
+    def forget(self, tenant: str, sessions: Iterable[str]) -> int:
+        """Delete whole sessions; gives how many there were.
+
+        Raises:
+            Unavailable: Redis is away, and they may still be there.
+        """
+        keys = [_key(tenant, each) for each in sessions]
+        try:
+            return int(self._client.delete(*keys)) if keys else 0
+        except redis.RedisError as error:
+            raise Unavailable(f"The session memory cannot be reached: {error}") from error
+
     def _key(self, envelope: TaskEnvelope) -> str:
-        return f"fleet:session:{envelope.tenant}:{envelope.session_id}"
+        return _key(envelope.tenant, str(envelope.session_id))
+
+
+def _key(tenant: str, session_id: str) -> str:
+    return f"fleet:session:{tenant}:{session_id}"

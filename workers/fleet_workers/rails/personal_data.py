@@ -31,6 +31,11 @@ def holds_placeholder(text: str) -> bool:
     return _PLACEHOLDER.search(text) is not None
 
 
+def mask_text(text: str) -> str:
+    """The text with placeholders for all kinds of personal data, by itself."""
+    return Masker().mask(text)
+
+
 class Masker:
     """The placeholders of one task, as `<EMAIL_1>`: one for each value, exactly as it is written.
 

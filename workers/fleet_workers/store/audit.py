@@ -9,8 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, ScalarSelect, insert, select
 
+from fleet_workers.store.audit_tables import audit_inbox
 from fleet_workers.store.json_text import as_stored, canonical_json
-from fleet_workers.store.tables import audit_inbox, tasks
+from fleet_workers.store.tables import tasks
 
 HUMAN_TEXT_LIMIT = 500
 """Characters of a reason that an entry keeps."""
@@ -24,14 +25,20 @@ class AuditKind(StrEnum):
     EFFECT = "effect"
     DECISION = "decision"
     PAUSE = "pause"
+    LIMIT = "limit"
+    SCHEDULE = "schedule"
     SWITCH = "switch"
     RIGHT = "right"
     TENANT = "tenant"
     KEY = "key"
+    PERSON = "person"
+    SIGN_IN = "sign_in"
     RELEASE = "release"
     POLICY = "policy"
     REPLAY = "replay"
     DISCARD = "discard"
+    RETENTION = "retention"
+    ERASURE = "erasure"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, func, select, text
 
 from fleet_contracts.errors import InvalidInput
-from fleet_workers.store.tables import audit, audit_inbox
+from fleet_workers.store.audit_tables import audit, audit_inbox
 
 GENESIS = "0" * 64
 """Stands before the first entry."""

@@ -20,9 +20,10 @@ from sqlalchemy import (
     union_all,
 )
 
+from fleet_workers.store import finished_steps
 from fleet_workers.store.audit import AuditKind, digest
 from fleet_workers.store.audit_chain import content_columns, entry_text
-from fleet_workers.store.tables import audit, audit_inbox, steps
+from fleet_workers.store.audit_tables import audit, audit_inbox
 
 CHANGED = "The journal was changed since: it says something else now."
 """Stands in place of a reason that does not fit its digest."""
@@ -123,6 +124,7 @@ def _words(
         for row in rows
         if row.task_id is not None and isinstance(row.detail.get("step"), int)
     ]
+    steps = finished_steps.among({task_id for task_id, _ in places})
     found = connection.execute(
         select(steps.c.task_id, steps.c.seq, steps.c.result).where(
             tuple_(steps.c.task_id, steps.c.seq).in_(places)

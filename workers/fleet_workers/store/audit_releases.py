@@ -6,8 +6,8 @@ from sqlalchemy import Connection, select, text, union_all
 
 from fleet_workers.store import audit
 from fleet_workers.store.audit import AuditKind, Entry
-from fleet_workers.store.tables import audit as sealed
-from fleet_workers.store.tables import audit_inbox
+from fleet_workers.store.audit_tables import audit as sealed
+from fleet_workers.store.audit_tables import audit_inbox
 
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('audit releases', 0))")
 

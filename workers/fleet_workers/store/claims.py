@@ -15,7 +15,10 @@ from sqlalchemy import Connection, text
 from fleet_contracts.envelope import TaskEnvelope
 from fleet_contracts.errors import LeaseLost
 from fleet_workers.store.json_text import json_text
+from fleet_workers.store.limits import COVERED
+from fleet_workers.store.ranks import yield_of
 from fleet_workers.store.statement import Statement, Where
+from fleet_workers.telemetry.counting import count_taken_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,23 +52,27 @@ class Claim:
 
 
 # A journal is there before its task where the row was deleted and the message comes late.
-_RETURNING = """
+RETURNING = """
 RETURNING id, epoch, agent, deliveries, attempts, traceparent,
     epoch = 1 AND NOT EXISTS (SELECT FROM steps WHERE steps.task_id = tasks.id) AS is_first
 """
 
-_NOT_PAUSED = """
+NOT_PAUSED = """
 NOT EXISTS (SELECT FROM pauses WHERE pauses.agent IN ('*', {task}.agent)
             AND pauses.tenant IN ('*', {task}.tenant))
 """
-MAY_RUN = _NOT_PAUSED.format(task="tasks")
+MAY_RUN = NOT_PAUSED.format(task="tasks")
 """Condition on a row of `tasks`: neither its agent nor its tenant is paused."""
 
 HOLDS_ITS_SESSION = """
-({task}.state IN ('queued', 'running', 'retrying') OR ({task}.state = 'in_review'
+({task}.state IN ('running', 'retrying') OR ({task}.state = 'queued' AND {task}.due_at IS NULL)
+    OR ({task}.state = 'in_review'
     AND {task}.outcome ->> 'review_kind' IN ('approval', 'in_doubt', 'over_budget', 'tool_away')))
 """
-"""Condition on a row of `tasks`: it runs, or will. In other reviews a person's word ends it."""
+"""Condition on a row of `tasks`: it runs, or will. In other reviews a person's word ends it.
+
+A task that is put off lets those behind it pass: nobody waits an hour for one that may be replaced.
+"""
 
 ITS_TURN = f"""
 (tasks.session_id IS NULL OR NOT EXISTS (
@@ -82,27 +89,35 @@ ITS_TURN = f"""
 _TAKE_NEW = Statement(f"""
 INSERT INTO tasks (id, tenant, agent, requested_agent, state, envelope, content_hash, customer,
     traceparent, deadline, epoch, deliveries, worker, presence, lease_until, silent_from,
-    submitted_at, started_at, woken_at)
+    submitted_at, rank_at, started_at, woken_at)
 SELECT new.id, new.tenant, new.agent, new.agent, 'running', CAST(:envelope AS jsonb), :hash,
     :customer, :traceparent, :deadline, 1, 1, :worker, :presence, now() + :lease, now() + :silence,
-    LEAST(now(), COALESCE(CAST(:submitted_at AS timestamptz), now())), now(), now()
+    LEAST(now(), COALESCE(CAST(:submitted_at AS timestamptz), now())),
+    LEAST(now(), COALESCE(CAST(:submitted_at AS timestamptz), now())) + :yields, now(), now()
 FROM (SELECT CAST(:id AS uuid) AS id, CAST(:tenant AS text) AS tenant,
              CAST(:agent AS text) AS agent) AS new
 JOIN tenants ON tenants.name = new.tenant
-WHERE {_NOT_PAUSED.format(task="new")}
+WHERE {NOT_PAUSED.format(task="new")} AND NOT {COVERED.format(task="new")}
+    AND NOT EXISTS (SELECT FROM tasks AS waiting WHERE waiting.agent = new.agent
+        AND waiting.state = 'queued' AND waiting.due_at IS NULL AND waiting.woken_at IS NOT NULL)
 ON CONFLICT DO NOTHING
-{_RETURNING}
+{RETURNING}
 """)  # noqa: S608 every part is a constant of this file
 
-_CLAIM = Statement(f"""
-UPDATE tasks SET state = 'running', epoch = epoch + 1, deliveries = deliveries + 1,
+TAKE = """state = 'running', epoch = epoch + 1, deliveries = deliveries + 1,
     worker = :worker, presence = :presence, lease_until = now() + :lease,
     silent_from = now() + :silence, started_at = COALESCE(started_at, now()), due_at = NULL
-WHERE id = :id AND (state = 'queued' OR (state = 'running' AND lease_until < now()))
+"""
+"""What a claim changes in a row of `tasks`."""
+
+_CLAIM = Statement(f"""
+UPDATE tasks SET {TAKE}
+WHERE id = :id
+    AND ((state = 'queued' AND due_at IS NULL) OR (state = 'running' AND lease_until < now()))
     AND (CAST(:hash AS text) IS NULL OR content_hash = :hash)
     AND {MAY_RUN}
     AND {ITS_TURN}
-{_RETURNING}
+{RETURNING}
 """)  # noqa: S608 as above
 
 _UNCOUNT = Statement("""
@@ -130,7 +145,8 @@ def take_new(
     """Record a task that nobody has seen and claim it, in one statement.
 
     `submitted_at` is now where none is given. Gives None, and writes nothing, where the task is
-    known, its tenant is not, or it is paused. Not for tasks of a session: they wait their turn.
+    known, its tenant is not, it is paused, a limit is over it, or another task of its agent waits
+    before it. Not for tasks of a session: they wait their turn.
     """
     row = _TAKE_NEW.run(
         where,
@@ -144,22 +160,27 @@ def take_new(
             "traceparent": traceparent,
             "deadline": envelope.deadline,
             "submitted_at": submitted_at,
-            **_as_parameters(holder),
+            "yields": yield_of(envelope.priority),
+            **as_parameters(holder),
         },
     )
-    return _claim(row)
+    if row is None:
+        return None
+    count_taken_in(envelope.agent)
+    return claim_of(row)
 
 
 def claim(
     where: Where, task_id: UUID, holder: Holder, *, content_hash: str | None = None
 ) -> Claim | None:
-    """Take a task that is queued, or that runs under a lease which has ended.
+    """Take a task that is queued and not put off, or that runs under a lease which has ended.
 
     Gives None where somebody holds it, where it is paused or not its turn, or where it has other
     content than `content_hash`. For a task of a session the caller holds `sessions.lock`.
     """
-    parameters = {"id": task_id, "hash": content_hash, **_as_parameters(holder)}
-    return _claim(_CLAIM.run(where, parameters))
+    parameters = {"id": task_id, "hash": content_hash, **as_parameters(holder)}
+    row = _CLAIM.run(where, parameters)
+    return None if row is None else claim_of(row)
 
 
 def uncount(where: Where, held: Claim) -> None:
@@ -194,13 +215,13 @@ def lease_lost(held: Claim) -> LeaseLost:
     return LeaseLost(f"Task {held.task_id} is held by another worker, or was ended.")
 
 
-def _as_parameters(holder: Holder) -> dict[str, Any]:
+def as_parameters(holder: Holder) -> dict[str, Any]:
+    """What `TAKE` needs to know of who claims."""
     return {each.name: getattr(holder, each.name) for each in fields(holder)}
 
 
-def _claim(row: Any) -> Claim | None:
-    if row is None:
-        return None
+def claim_of(row: Any) -> Claim:
+    """The claim in a row of `RETURNING`."""
     return Claim(
         task_id=row.id,
         epoch=row.epoch,

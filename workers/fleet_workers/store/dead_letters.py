@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from fleet_contracts.ids import new_task_id
 from fleet_workers.store.causes import cause_of
 from fleet_workers.store.tables import dead_letters
+from fleet_workers.telemetry.meters import DEAD_LETTERS, bounded
 
 SettledAs = Literal["replayed", "discarded"]
 _Text = Annotated[str, Field(min_length=1, max_length=500)]
@@ -105,6 +106,7 @@ def add(
 
     NUL, which text columns cannot hold, is shown as U+2400.
     """
+    DEAD_LETTERS.labels(bounded("reason", reason)).inc()
     row = connection.execute(
         insert(dead_letters)
         .values(

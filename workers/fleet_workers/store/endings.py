@@ -12,6 +12,12 @@ from fleet_workers.store.claims import Claim, lease_lost
 from fleet_workers.store.journal_rows import FLUSH_CTES, PendingSteps, flush_parameters
 from fleet_workers.store.json_text import json_text
 from fleet_workers.store.statement import Statement, Where
+from fleet_workers.telemetry.counting import (
+    count_ended,
+    count_run,
+    observe_wait,
+    observe_whole,
+)
 
 Ending = Mapping[str, Any]
 """New values by column. `due_in` is a time from now; JSON columns are given as JSON text."""
@@ -26,6 +32,18 @@ _EXPRESSIONS = {
     "agent": ":agent",
 }
 
+# A task that was to wait for its time tells nothing of how busy the fleet is.
+_LEFT_OPEN = """
+    CASE WHEN waits THEN NULL ELSE
+        CAST(EXTRACT(EPOCH FROM started_at - submitted_at) AS double precision)
+    END AS wait_seconds"""
+_LEFT = f"""{_LEFT_OPEN},
+    CASE WHEN waits THEN NULL ELSE
+        CAST(EXTRACT(EPOCH FROM now() - submitted_at) AS double precision)
+    END AS whole_seconds,
+    EXISTS (SELECT FROM reviews WHERE reviews.task_id = fence.id) AS asked_person
+"""
+
 
 def succeeded(outcome: Outcome, release: str) -> Ending:
     """End a task with its result."""
@@ -35,6 +53,11 @@ def succeeded(outcome: Outcome, release: str) -> Ending:
         "release": release,
         "finished": True,
     }
+
+
+def rejected(outcome: Outcome, release: str) -> Ending:
+    """End a task that was refused; its outcome says why."""
+    return {**succeeded(outcome, release), "state": TaskState.REJECTED}
 
 
 def parked(outcome: Outcome, release: str | None) -> Ending:
@@ -112,8 +135,10 @@ def leave(where: Where, held: Claim, ending: Ending, pending: PendingSteps | Non
     parameters = flush_parameters(held.task_id, held.epoch, pending)
     entries = parameters_of(held.agent, pending)
     statement = _statement(tuple(sorted(ending)), ending.get("woken"), bool(entries))
-    if statement.run(where, {**parameters, **entries, **ending}) is None:
+    left = statement.run(where, {**parameters, **entries, **ending})
+    if left is None:
         raise lease_lost(held)
+    _count(held, ending, left)
 
 
 @cache
@@ -130,10 +155,25 @@ def _statement(names: tuple[str, ...], woken: bool | None, audited: bool) -> Sta
             UPDATE tasks SET worker = NULL, presence = NULL, lease_until = NULL,
                 silent_from = NULL, {", ".join(changes)}
             WHERE id = :task_id AND epoch = :epoch AND state = 'running'
-            RETURNING id, tenant, traceparent
+            RETURNING id, tenant, traceparent, submitted_at, started_at,
+                COALESCE(envelope ->> 'not_before', envelope ->> 'debounce_key')
+                    IS NOT NULL AS waits
         ), {FLUSH_CTES} {f", {AUDIT_CTE}" if audited else ""}
-        SELECT id FROM fence
+        SELECT {_LEFT if "finished" in names else _LEFT_OPEN} FROM fence
     """)  # noqa: S608 names of columns come from this file
+
+
+def _count(held: Claim, ending: Ending, left: Any) -> None:
+    """Count what a run came to, and how long its task waited and took."""
+    state = ending["state"]
+    count_run(held.agent, state)
+    if held.epoch == 1 and left.wait_seconds is not None:
+        observe_wait(held.agent, left.wait_seconds)
+    if "finished" in ending:
+        count_ended(held.agent, state)
+        alone = state == TaskState.SUCCEEDED and not left.asked_person
+        if alone and left.whole_seconds is not None:
+            observe_whole(held.agent, left.whole_seconds)
 
 
 def _outcome(outcome: Outcome) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -9,14 +10,33 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from fleet_contracts.errors import Unavailable
 
-_POOL_WAIT_SECONDS = 20  # a slot waits this long for a connection before its task is retried
-_STATEMENT_TIMEOUT_MS = 15_000  # no statement of the fleet takes a second when all is well
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a connection, a free one of the pool, and a statement are waited for."""
+
+    connect_seconds: int = 5
+    pool_seconds: float = 20  # a slot waits this long before its task is retried
+    statement_ms: int = 15_000  # no statement of the fleet takes a second when all is well
+
+
+SHORT_PATIENCE = Patience(connect_seconds=2, pool_seconds=0.5, statement_ms=500)
+"""For what a task does without where the store is slow."""
+
+_PATIENCE = Patience()
+# A host that loses its power says goodbye to nobody. Both sides ask then, and give up after 25 s;
+# on a socket of this machine these mean nothing.
+_KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 _READ_ONLY = "25006"  # read_only_sql_transaction, which SQLAlchemy does not class as operational
 
 
 def open_engine(
-    sqlalchemy_url: str, *, connections: int, application: str, ping: bool = True
+    sqlalchemy_url: str,
+    *,
+    connections: int,
+    application: str,
+    ping: bool = True,
+    patience: Patience = _PATIENCE,
 ) -> Engine:
     """Make a pool of connections; nothing is opened before the first use.
 
@@ -28,12 +48,18 @@ def open_engine(
         sqlalchemy_url,
         pool_size=connections,
         max_overflow=0,
-        pool_timeout=_POOL_WAIT_SECONDS,
+        pool_timeout=patience.pool_seconds,
         pool_pre_ping=ping,
         connect_args={
-            "connect_timeout": 5,
+            "connect_timeout": patience.connect_seconds,
             "application_name": application,
-            "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c timezone=UTC",
+            **_KEEPALIVES,
+            "options": " ".join(
+                (
+                    f"-c statement_timeout={patience.statement_ms} -c timezone=UTC",
+                    *(f"-c tcp_{name}={value}" for name, value in _KEEPALIVES.items()),
+                )
+            ),
         },
     )
 

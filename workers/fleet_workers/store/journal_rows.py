@@ -11,8 +11,10 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, select
 
 from fleet_contracts.errors import PermanentError
+from fleet_workers.store import finished_steps
 from fleet_workers.store.json_text import json_text
 from fleet_workers.store.tables import steps
+from fleet_workers.telemetry.counting import count_journal
 
 
 class StepKind(StrEnum):
@@ -54,7 +56,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One row of the journal. `result` is None until the step is done."""
+    """One row of the journal. `result` is None until the step is done.
+
+    `epoch` is that of the run which wrote it last; 0 for one that this run adds.
+    """
 
     seq: int
     kind: StepKind
@@ -65,6 +70,7 @@ class Step:
     usage: Usage | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    epoch: int = 0
 
 
 @dataclass(slots=True)
@@ -113,7 +119,7 @@ def flush_parameters(task_id: UUID, epoch: int, pending: PendingSteps) -> dict[s
     """The parameters of `FLUSH_CTES`."""
     finished, added = pending.finished, pending.added
     usages = [step.usage for step in finished]
-    return {
+    parameters: dict[str, Any] = {
         "task_id": task_id,
         "epoch": epoch,
         "f_seq": [step.seq for step in finished],
@@ -128,6 +134,13 @@ def flush_parameters(task_id: UUID, epoch: int, pending: PendingSteps) -> dict[s
         "a_request": [json_text(step.request) for step in added],
         "a_result": [None if step.result is None else json_text(step.result) for step in added],
     }
+    if finished or added:
+        written = (parameters[name] for name in ("f_result", "a_request", "a_result"))
+        count_journal(
+            [step.kind for step in added],
+            sum(len(each) for texts in written for each in texts if each is not None),
+        )
+    return parameters
 
 
 def read_steps(connection: Connection, task_id: UUID) -> list[Step]:
@@ -136,8 +149,7 @@ def read_steps(connection: Connection, task_id: UUID) -> list[Step]:
     Raises:
         CorruptJournal: A row is missing or cannot be understood.
     """
-    rows = connection.execute(select(steps).where(steps.c.task_id == task_id).order_by(steps.c.seq))
-    found = [_step(row) for row in rows]
+    found = [_step(row) for row in finished_steps.rows_of(connection, task_id)]
     for place, step in enumerate(found):
         if step.seq != place:
             raise CorruptJournal(
@@ -183,6 +195,7 @@ def _step(row: Row[Any]) -> Step:
         usage=usage,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        epoch=row.epoch,
     )
 
 

@@ -15,6 +15,8 @@ from fleet_workers.store import claims, pauses
 from fleet_workers.store.claims import Claim, Holder, lease_lost
 from fleet_workers.store.engine import single_statement
 from fleet_workers.store.pauses import Pause
+from fleet_workers.telemetry.counting import observe_run
+from fleet_workers.telemetry.meters import LEASES_HELD, LEASES_LOST, RENEWALS_FAILED
 
 log = structlog.get_logger()
 
@@ -22,12 +24,14 @@ PRESENCE_LOCKS = 74612
 """The first half of the advisory locks that mean a living worker; any number that is ours."""
 
 _BE_PRESENT = text("SELECT pg_try_advisory_lock(:locks, :presence)")
+_BE_CALLED = text("SELECT set_config('application_name', :name, false)")
 _FIRST_LOOK_AFTER = timedelta(seconds=5)
 
 
 @dataclass(slots=True)
 class _Lease:
     epoch: int
+    since: float
     ends_at: float  # on this process's monotonic clock, never later than in the store
 
 
@@ -45,6 +49,7 @@ class LeaseKeeper:
         self._every_seconds = every.total_seconds()
         self._held: dict[UUID, _Lease] = {}
         self._pauses: Sequence[Pause] = ()
+        self._new_name: str | None = None
         self._lock = Lock()
         self._stopped = Event()
         self._ready = Event()
@@ -53,6 +58,7 @@ class LeaseKeeper:
     def start(self) -> None:
         """Begin; returns once the process is present in the store, or after five seconds."""
         self._thread.start()
+        LEASES_HELD.set_function(lambda: len(self._held))
         self._ready.wait(_FIRST_LOOK_AFTER.total_seconds())
 
     def stop(self) -> None:
@@ -65,7 +71,8 @@ class LeaseKeeper:
 
         A slot that hung since an older claim of the same task does not end a newer one.
         """
-        lease = _Lease(epoch=claim.epoch, ends_at=since + self._holder.lease.total_seconds())
+        ends_at = since + self._holder.lease.total_seconds()
+        lease = _Lease(epoch=claim.epoch, since=since, ends_at=ends_at)
         with self._lock:
             known = self._held.get(claim.task_id)
             if known is None or known.epoch < claim.epoch:
@@ -77,6 +84,8 @@ class LeaseKeeper:
             lease = self._held.get(claim.task_id)
             if lease is not None and lease.epoch == claim.epoch:
                 del self._held[claim.task_id]
+        if lease is not None:
+            observe_run(claim.agent, time.monotonic() - lease.since)
 
     def check(self, claim: Claim) -> None:
         """Make sure, by this process's own clock, that the lease still runs.
@@ -95,6 +104,10 @@ class LeaseKeeper:
         """Tell whether tasks of this agent and tenant were paused at the last look."""
         return pauses.is_covered(self._pauses, agent=agent, tenant=tenant)
 
+    def rename(self, name: str) -> None:
+        """Show the process under another name, from the next renewal on."""
+        self._new_name = name
+
     @property
     def held(self) -> dict[UUID, int]:
         """Epochs of the tasks held now."""
@@ -110,6 +123,7 @@ class LeaseKeeper:
                     self._renew_for_ever(connection)
                     connection.invalidate()  # kept in a pool, it would hold the presence
             except Unavailable as error:
+                RENEWALS_FAILED.inc()
                 log.warning("lease.renewal_failed", tasks=len(self.held), error=str(error))
                 self._stopped.wait(min(self._every_seconds, 0.5))
             except Exception:
@@ -123,8 +137,12 @@ class LeaseKeeper:
             raise Unavailable("The presence is still held by an earlier connection.")
 
     def _renew_for_ever(self, connection: Connection) -> None:
+        shown: str | None = None
         while True:
             asked_at = time.monotonic()
+            if (name := self._new_name) != shown:
+                connection.execute(_BE_CALLED, {"name": name})
+                shown = name
             held = self.held
             kept = claims.renew(connection, held, self._holder)
             self._note(held, kept, asked_at)
@@ -146,4 +164,5 @@ class LeaseKeeper:
                     lost.append(str(task_id))
                     del self._held[task_id]
         if lost:
+            LEASES_LOST.inc(len(lost))
             log.info("lease.lost", tasks=lost)

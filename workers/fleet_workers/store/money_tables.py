@@ -25,6 +25,8 @@ spend_entries = Table(
     Column("created_at", _TIME, nullable=False, server_default=_NOW),
     Column("settled_at", _TIME),
     Index("spend_entries_of_tenant", "tenant", "day"),
+    Index("spend_entries_by_day", "day", postgresql_using="brin"),
+    Index("spend_entries_open", "task_id", postgresql_where=text("state = 'reserved'")),
 )
 
 spend_totals = Table(

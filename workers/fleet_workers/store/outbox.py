@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from fleet_contracts.codec import WireMessage, encode_task
+from fleet_contracts.codec import CORRELATION_KEY, WireMessage, encode_task
 from fleet_contracts.envelope import TaskEnvelope, parse_envelope
 from fleet_contracts.outcome import Outcome
 from fleet_contracts.topology import AGENTS_EXCHANGE
@@ -49,6 +49,37 @@ def post(connection: Connection, exchange: str, message: WireMessage) -> Letter:
     return Letter(id=letter_id, exchange=exchange, message=message, tries=0)
 
 
+def post_tasks(
+    connection: Connection, found: Sequence[tuple[TaskEnvelope, str | None]]
+) -> list[Letter]:
+    """Post the messages of stored tasks, each with its trace, in one round trip."""
+    messages = [
+        encode_task(envelope, agent=envelope.agent, traceparent=traceparent, stored=True)
+        for envelope, traceparent in found
+    ]
+    if not messages:
+        return []
+    ids = connection.execute(
+        insert(outbox)
+        .values(try_at=func.now() + FIRST_SWEEP)
+        .returning(outbox.c.id, sort_by_parameter_order=True),
+        [
+            {
+                "exchange": AGENTS_EXCHANGE,
+                "routing_key": each.routing_key,
+                "headers": each.headers,
+                "properties": each.properties,
+                "body": each.body,
+            }
+            for each in messages
+        ],
+    ).scalars()
+    return [
+        Letter(id=letter_id, exchange=AGENTS_EXCHANGE, message=message, tries=0)
+        for letter_id, message in zip(ids, messages, strict=True)
+    ]
+
+
 def post_task(
     connection: Connection, envelope: TaskEnvelope, *, agent: str, traceparent: str | None
 ) -> Letter:
@@ -78,9 +109,16 @@ def wake(connection: Connection, task_ids: Sequence[UUID]) -> list[Letter]:
 
 
 def post_reply(connection: Connection, envelope: TaskEnvelope, outcome: Outcome) -> Letter:
-    """Post the outcome to the queue that the envelope's `reply_to` names."""
-    headers = {"task_id": str(envelope.id)}
-    message = plain_message(str(envelope.reply_to), outcome.model_dump_json(), headers=headers)
+    """Post the outcome to the queue that the envelope's `reply_to` names.
+
+    Its `correlation_id` is what the metadata says under that name, else the task's id.
+    """
+    message = plain_message(
+        str(envelope.reply_to),
+        outcome.model_dump_json(),
+        headers={"task_id": str(envelope.id)},
+        correlation_id=envelope.metadata.get(CORRELATION_KEY, str(envelope.id)),
+    )
     return post(connection, "", message)
 
 
@@ -140,7 +178,11 @@ def count_waiting(connection: Connection) -> int:
 
 
 def plain_message(
-    routing_key: str, body: str, headers: dict[str, Any] | None = None
+    routing_key: str,
+    body: str,
+    headers: dict[str, Any] | None = None,
+    *,
+    correlation_id: str | None = None,
 ) -> WireMessage:
     """A JSON message for readers that know nothing of Celery."""
     return WireMessage(
@@ -151,5 +193,6 @@ def plain_message(
             "content_type": "application/json",
             "content_encoding": "utf-8",
             "delivery_mode": 2,
+            **({"correlation_id": correlation_id} if correlation_id else {}),
         },
     )

@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, func, select, text, update
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    func,
+    literal_column,
+    select,
+    text,
+    update,
+)
 
 from fleet_contracts.errors import FleetError
 from fleet_contracts.outcome import OutcomeKind
@@ -14,6 +23,7 @@ from fleet_workers.store import dead_letters, reviews
 from fleet_workers.store.claims import ITS_TURN, MAY_RUN
 from fleet_workers.store.leases import PRESENCE_LOCKS
 from fleet_workers.store.tables import tasks
+from fleet_workers.telemetry.counting import count_ended
 
 LONGEST_LEASE = timedelta(minutes=10)
 """No worker may ask for more, see the settings."""
@@ -44,6 +54,8 @@ WHERE tasks.state = 'running'
 FOR UPDATE OF tasks SKIP LOCKED
 """)
 
+_MAY_RUN = literal_column(MAY_RUN, Boolean)
+
 _HELD_BY_NOBODY = {
     "epoch": tasks.c.epoch + 1,
     "worker": None,
@@ -54,7 +66,7 @@ _HELD_BY_NOBODY = {
 
 _UNWOKEN = text(f"""
 SELECT id FROM tasks
-WHERE state = 'queued' AND woken_at IS NULL
+WHERE state = 'queued' AND woken_at IS NULL AND due_at IS NULL
     AND {MAY_RUN} AND {ITS_TURN}
 ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)  # noqa: S608 as above
@@ -114,10 +126,15 @@ def requeue_unwoken(connection: Connection, *, limit: int) -> list[UUID]:
 
 
 def count_forgotten(connection: Connection, *, silence: timedelta) -> dict[str, int]:
-    """By agent, the number of queued tasks that nobody claimed for `silence`."""
+    """By agent, the number of queued tasks that may run and that nobody claimed for `silence`."""
     rows = connection.execute(
         select(tasks.c.agent, func.count())
-        .where(tasks.c.state == TaskState.QUEUED, _is_silent(silence))
+        .where(
+            tasks.c.state == TaskState.QUEUED,
+            tasks.c.due_at.is_(None),
+            _is_silent(silence),
+            _MAY_RUN,
+        )
         .group_by(tasks.c.agent)
     )
     return {row[0]: row[1] for row in rows}
@@ -132,7 +149,11 @@ def requeue_forgotten(
     """
     found = _pick(
         connection,
-        (tasks.c.state == TaskState.QUEUED) & (tasks.c.agent == agent) & _is_silent(silence),
+        (tasks.c.state == TaskState.QUEUED)
+        & tasks.c.due_at.is_(None)
+        & (tasks.c.agent == agent)
+        & _is_silent(silence)
+        & _MAY_RUN,
         limit,
     )
     _queue(connection, found)
@@ -159,6 +180,7 @@ def bury_broken(connection: Connection, task_id: UUID, *, error: FleetError) -> 
         .returning(tasks.c.tenant, tasks.c.agent, tasks.c.envelope, tasks.c.traceparent)
     ).one_or_none()
     if row is not None:
+        count_ended(row.agent, TaskState.DEAD)
         dead_letters.add(
             connection,
             reason="corrupt_task",
@@ -181,11 +203,14 @@ def expire_overdue(connection: Connection, *, limit: int) -> list[UUID]:
         limit,
     )
     if found:
-        connection.execute(
+        ended = connection.execute(
             update(tasks)
             .where(tasks.c.id.in_(found))
             .values(state=TaskState.EXPIRED, finished_at=func.now(), **_HELD_BY_NOBODY)
+            .returning(tasks.c.agent)
         )
+        for agent in ended.scalars():
+            count_ended(agent, TaskState.EXPIRED)
         reviews.close(connection, found, why="expired")
     return found
 

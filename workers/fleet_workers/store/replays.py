@@ -114,6 +114,18 @@ def get(connection: Connection, job_id: UUID, *, tenant: str | None) -> ReplayJo
     return _job(row) if row is not None else None
 
 
+def newest(connection: Connection, *, tenant: str | None, limit: int) -> list[ReplayJob]:
+    """The newest jobs, those under way first. `tenant=None` sees all."""
+    query = (
+        select(replays)
+        .order_by(replays.c.finished_at.is_(None).desc(), replays.c.created_at.desc())
+        .limit(limit)
+    )
+    if tenant is not None:
+        query = query.where(replays.c.tenant == tenant)
+    return [_job(row) for row in connection.execute(query)]
+
+
 def overdue_seconds(connection: Connection, job_id: UUID) -> float:
     """How long the next letter of an open job is overdue; 0 where it is not."""
     waited = func.extract("epoch", func.now() - replays.c.next_at)

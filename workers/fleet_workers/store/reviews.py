@@ -1,17 +1,30 @@
 """Rows of items that wait for a person."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Connection, Row, func, insert, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    case,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from fleet_contracts.ids import new_task_id
-from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
-from fleet_contracts.states import TaskState
-from fleet_workers.store.tables import reviews, steps, tasks
+from fleet_contracts.outcome import ReviewKind
+from fleet_workers.store.tables import reviews
+
+_CLAIM = frozenset({"claimed_by", "claimed_at", "claimed_until"})
 
 
 class ReviewItem(BaseModel):
@@ -31,6 +44,33 @@ class ReviewItem(BaseModel):
     decided_at: datetime | None = None
     decided_by: str | None = None
     decision: dict[str, Any] | None = None
+    claimed_by: str | None = None
+    claimed_at: datetime | None = None
+    claimed_until: datetime | None = None
+    priority: int = 2
+    due_at: datetime | None = None
+    group: str | None = None
+    skills: tuple[str, ...] = ()
+    assignee: str | None = None
+    escalation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a new item stands in the queue, and what a list shows of it.
+
+    `due` and `escalates` are times from now; `escalates` is None where nothing follows.
+    """
+
+    priority: int
+    due: timedelta
+    group: str | None
+    skills: tuple[str, ...]
+    escalates: timedelta | None
+    request_line: str
+    proposal_line: str
+    customer: str | None
+    confidence: float | None
 
 
 def add(
@@ -42,8 +82,9 @@ def add(
     kind: ReviewKind,
     reason: str,
     packet: Mapping[str, Any],
+    standing: Standing | None = None,
 ) -> ReviewItem:
-    """Write an item in the caller's transaction."""
+    """Write an item in the caller's transaction; without a standing it is due in a day."""
     row = connection.execute(
         insert(reviews)
         .values(
@@ -54,10 +95,21 @@ def add(
             kind=kind,
             reason=reason,
             packet=dict(packet),
+            **(_values(standing) if standing else {}),
         )
-        .returning(reviews)
+        .returning(*columns())
     ).one()
-    return _item(row)
+    return item_of(row)
+
+
+def _values(standing: Standing) -> dict[str, Any]:
+    values = {each.name: getattr(standing, each.name) for each in fields(standing)}
+    escalates = values.pop("escalates")
+    return values | {
+        "due_at": func.now() + values.pop("due"),
+        "skills": list(standing.skills),
+        "escalate_at": None if escalates is None else func.now() + escalates,
+    }
 
 
 def close(connection: Connection, task_ids: Iterable[UUID], *, why: str) -> None:
@@ -69,22 +121,30 @@ def close(connection: Connection, task_ids: Iterable[UUID], *, why: str) -> None
     )
 
 
-def get(connection: Connection, review_id: UUID, *, tenant: str | None) -> ReviewItem | None:
-    """One item; None in another tenant. `tenant=None` sees all."""
-    query = select(reviews).where(reviews.c.id == review_id)
-    if tenant is not None:
-        query = query.where(reviews.c.tenant == tenant)
+def get(
+    connection: Connection,
+    review_id: UUID,
+    *,
+    tenant: str | None,
+    groups: tuple[str, ...] | None = None,
+) -> ReviewItem | None:
+    """One item; None in another tenant or group. `tenant=None` and `groups=None` see all."""
+    query = select(*columns()).where(reviews.c.id == review_id, *visible(tenant, groups))
     row = connection.execute(query).one_or_none()
-    return _item(row) if row is not None else None
+    return item_of(row) if row is not None else None
 
 
-def lock(connection: Connection, review_id: UUID, *, tenant: str | None) -> ReviewItem | None:
+def lock(
+    connection: Connection,
+    review_id: UUID,
+    *,
+    tenant: str | None,
+    groups: tuple[str, ...] | None = None,
+) -> ReviewItem | None:
     """As `get`, and nobody else may decide it until this transaction ends."""
-    query = select(reviews).where(reviews.c.id == review_id).with_for_update()
-    if tenant is not None:
-        query = query.where(reviews.c.tenant == tenant)
-    row = connection.execute(query).one_or_none()
-    return _item(row) if row is not None else None
+    query = select(*columns()).where(reviews.c.id == review_id, *visible(tenant, groups))
+    row = connection.execute(query.with_for_update()).one_or_none()
+    return item_of(row) if row is not None else None
 
 
 def record_decision(
@@ -100,9 +160,28 @@ def record_decision(
             decided_by=decided_by,
             decided_at=func.now(),
         )
-        .returning(reviews)
+        .returning(*columns())
     ).one()
-    return _item(row)
+    return item_of(row)
+
+
+def change_packet(
+    connection: Connection,
+    review_id: UUID,
+    packet: Mapping[str, Any],
+    *,
+    proposal_line: str | None = None,
+) -> None:
+    """Put a packet in place of the one that an item holds, and the line that lists show of it."""
+    connection.execute(
+        update(reviews)
+        .where(reviews.c.id == review_id)
+        .values(
+            packet=dict(packet),
+            proposal_line=reviews.c.proposal_line if proposal_line is None else proposal_line,
+            decision=null(),
+        )
+    )
 
 
 def note_approvals(connection: Connection, review_id: UUID, approved_by: Sequence[str]) -> None:
@@ -140,93 +219,25 @@ def mark_resumed(connection: Connection, review_id: UUID) -> None:
     connection.execute(update(reviews).where(reviews.c.id == review_id).values(state="resumed"))
 
 
-def lock_parked_task(connection: Connection, task_id: UUID) -> dict[str, Any] | None:
-    """The envelope of a task that waits for a person, locked; None where it waits no more."""
-    found: dict[str, Any] | None = connection.execute(
-        select(tasks.c.envelope)
-        .where(tasks.c.id == task_id, tasks.c.state == TaskState.IN_REVIEW)
-        .with_for_update()
-    ).scalar()
-    return found
-
-
-def add_decision_step(
-    connection: Connection, task_id: UUID, name: str, result: Mapping[str, Any]
-) -> None:
-    """Put a decision at the end of the journal of a task whose row the caller has locked."""
-    following = select(func.coalesce(func.max(steps.c.seq), -1) + 1).where(
-        steps.c.task_id == task_id
-    )
-    epoch = select(tasks.c.epoch).where(tasks.c.id == task_id)
-    connection.execute(
-        insert(steps).values(
-            task_id=task_id,
-            seq=following.scalar_subquery(),
-            epoch=epoch.scalar_subquery(),
-            kind="review",
-            name=name,
-            state="done",
-            request={},
-            result=dict(result),
-            finished_at=func.now(),
-        )
-    )
-
-
-def queue_task(connection: Connection, task_id: UUID, *, agent: str | None = None) -> None:
-    """Let a parked task go on, for another agent where one is named, with fresh attempts.
-
-    The caller sends its message.
-    """
-    connection.execute(
-        update(tasks)
-        .where(tasks.c.id == task_id)
-        .values(
-            state=TaskState.QUEUED,
-            agent=agent or tasks.c.agent,
-            epoch=tasks.c.epoch + 1,
-            attempts=0,
-            deliveries=0,
-            outcome=null(),
-            woken_at=func.now(),
-        )
-    )
-
-
-def end_task(connection: Connection, task_id: UUID, outcome: Outcome) -> None:
-    """End a parked task with what a person said."""
-    ended = {OutcomeKind.REJECTED: TaskState.REJECTED}.get(outcome.kind, TaskState.SUCCEEDED)
-    connection.execute(
-        update(tasks)
-        .where(tasks.c.id == task_id)
-        .values(
-            state=ended,
-            epoch=tasks.c.epoch + 1,
-            outcome=outcome.model_dump(mode="json"),
-            finished_at=func.now(),
-        )
-    )
-
-
 def waiting(connection: Connection, *, tenant: str | None, limit: int = 50) -> list[ReviewItem]:
-    """Items that nobody has decided, oldest first."""
+    """Items that nobody has decided with their packets, in the order of the queue."""
     query = (
-        select(reviews)
+        select(*columns())
         .where(reviews.c.state == "waiting")
-        .order_by(reviews.c.created_at)
+        .order_by(reviews.c.priority, reviews.c.due_at, reviews.c.id)
         .limit(limit)
     )
     if tenant is not None:
         query = query.where(reviews.c.tenant == tenant)
-    return [_item(row) for row in connection.execute(query)]
+    return [item_of(row) for row in connection.execute(query)]
 
 
 def of_task(connection: Connection, task_id: UUID) -> list[ReviewItem]:
     """All items of one task, oldest first."""
     rows = connection.execute(
-        select(reviews).where(reviews.c.task_id == task_id).order_by(reviews.c.created_at)
+        select(*columns()).where(reviews.c.task_id == task_id).order_by(reviews.c.created_at)
     )
-    return [_item(row) for row in rows]
+    return [item_of(row) for row in rows]
 
 
 def count_waiting(connection: Connection, *, tenant: str | None) -> int:
@@ -237,5 +248,24 @@ def count_waiting(connection: Connection, *, tenant: str | None) -> int:
     return connection.execute(query).scalar_one()
 
 
-def _item(row: Row[Any]) -> ReviewItem:
+def columns() -> list[ColumnElement[Any]]:
+    """All columns; a claim whose time is over reads as none."""
+    holds = reviews.c.claimed_until > func.now()
+    return [
+        case((holds, each)).label(each.name) if each.name in _CLAIM else each for each in reviews.c
+    ]
+
+
+def visible(tenant: str | None, groups: tuple[str, ...] | None) -> list[ColumnElement[bool]]:
+    """Conditions of what somebody may see: one tenant's, of some groups and of none; None all."""
+    found: list[ColumnElement[bool]] = []
+    if tenant is not None:
+        found.append(reviews.c.tenant == tenant)
+    if groups is not None:
+        found.append(or_(reviews.c.group.is_(None), reviews.c.group.in_(groups)))
+    return found
+
+
+def item_of(row: Row[Any]) -> ReviewItem:
+    """The item of a row with `columns`."""
     return ReviewItem.model_validate(dict(row._mapping))  # noqa: SLF001 the documented way to a dict

@@ -1,21 +1,22 @@
 """The ledger of money: reserved before it is spent, settled after, bounded by limits.
 
 `moved` is what tools pay out, refund or charge; `cost` is what models and tools cost. Totals are
-kept by task, customer and tenant, a customer's and a tenant's by day (UTC, by the store's clock).
+kept by task, customer, tenant and agent, all but a task's by day (UTC, by the store's clock).
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_UP, Decimal
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, func, literal_column, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, select
 
 from fleet_contracts.errors import BudgetError
+from fleet_workers.store.json_text import json_text
 from fleet_workers.store.money_tables import spend_entries, spend_totals
+from fleet_workers.store.statement import Statement
 
 SpendKind = Literal["moved", "cost"]
 
@@ -26,20 +27,53 @@ MOST_USD: Final = Decimal(10) ** 12
 """No single amount reaches this."""
 
 _ALWAYS = date(1970, 1, 1)  # the day of totals that are not by day
-_TODAY: Any = literal_column("(now() AT TIME ZONE 'UTC')::date")
+
+_ENTER = Statement("""
+    INSERT INTO spend_entries AS e (
+        key, kind, task_id, tenant, agent, customer, purpose, amount_usd, counted, day
+    ) VALUES (
+        :key, :kind, :task_id, :tenant, :agent, :customer, :purpose, :amount,
+        CAST(:counted AS jsonb), CAST(now() AT TIME ZONE 'UTC' AS date)
+    )
+    ON CONFLICT (key, kind) DO UPDATE SET
+        amount_usd = excluded.amount_usd, counted = excluded.counted, day = excluded.day,
+        state = 'reserved', settled_at = NULL
+    WHERE e.state = 'released'
+    RETURNING day
+""")
+_RAISE = Statement("""
+    INSERT INTO spend_totals AS t (kind, subject, day, amount_usd)
+    VALUES (:kind, :subject, :day, :amount)
+    ON CONFLICT (kind, subject, day) DO UPDATE SET amount_usd = t.amount_usd + excluded.amount_usd
+    WHERE CAST(:most AS numeric) IS NULL
+        OR t.amount_usd + excluded.amount_usd <= CAST(:most AS numeric)
+    RETURNING amount_usd
+""")
+_CLOSE = Statement("""
+    UPDATE spend_entries SET state = :state, amount_usd = :amount, settled_at = now()
+    WHERE key = :key AND kind = :kind
+    RETURNING key
+""")
+_CHANGE = Statement("""
+    UPDATE spend_totals SET amount_usd = amount_usd + :amount
+    WHERE kind = :kind AND subject = :subject AND day = :day
+    RETURNING amount_usd
+""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
     """A limit in US dollars on a total, or a total that is only counted where it is None.
 
-    `said` is how it is called in an error: "a day's …".
+    `said` is how it is called in an error: "a day's …". A `private` one counts what several tenants
+    spend: its error tells none of them how much that is.
     """
 
     subject: str
     by_day: bool
     limit_usd: Decimal | None
     said: str
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +104,11 @@ def task_total(task_id: UUID) -> str:
 def tenant_total(tenant: str) -> str:
     """The subject of a tenant's totals."""
     return f"tenant {tenant}"
+
+
+def agent_total(agent: str, tenant: str | None = None) -> str:
+    """The subject of an agent's totals, over all tenants or with one."""
+    return f"agent {agent}" if tenant is None else f"agent {agent} {tenant}"
 
 
 def customer_total(tenant: str, customer: str) -> str:
@@ -124,28 +163,21 @@ def as_usd(amount: Decimal) -> str:
 def _note(connection: Connection, expense: Expense) -> date | None:
     """Write the entry; gives its day, or None where it stands already."""
     counted = [[each.subject, each.by_day] for each in expense.bounds]
-    renewed: dict[str, Any] = {
-        "amount_usd": expense.amount_usd,
-        "counted": counted,
-        "day": _TODAY,
-    }
-    statement = insert(spend_entries).values(
-        key=expense.key,
-        kind=expense.kind,
-        task_id=expense.task_id,
-        tenant=expense.tenant,
-        agent=expense.agent,
-        customer=expense.customer,
-        purpose=expense.purpose,
-        **renewed,
+    row = _ENTER.run(
+        connection,
+        {
+            "key": expense.key,
+            "kind": expense.kind,
+            "task_id": expense.task_id,
+            "tenant": expense.tenant,
+            "agent": expense.agent,
+            "customer": expense.customer,
+            "purpose": expense.purpose,
+            "amount": expense.amount_usd,
+            "counted": json_text(counted),
+        },
     )
-    return connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[spend_entries.c.key, spend_entries.c.kind],
-            set_={**renewed, "state": "reserved", "settled_at": None},
-            where=spend_entries.c.state == "released",
-        ).returning(spend_entries.c.day)
-    ).scalar_one_or_none()
+    return None if row is None else row.day
 
 
 def _count(connection: Connection, expense: Expense, today: date) -> Iterator[str]:
@@ -156,6 +188,9 @@ def _count(connection: Connection, expense: Expense, today: date) -> Iterator[st
     for bound in sorted(expense.bounds, key=lambda each: (each.subject, each.by_day)):
         day = today if bound.by_day else _ALWAYS
         if not _add(connection, expense, bound, day) and bound.limit_usd is not None:
+            if bound.private:
+                yield f"{what} would pass {bound.said}."
+                continue
             so_far = _total(connection, expense.kind, bound.subject, day)
             yield (
                 f"{what} would pass {bound.said} of {as_usd(bound.limit_usd)}; "
@@ -168,18 +203,9 @@ def _add(connection: Connection, expense: Expense, bound: Bound, day: date) -> b
     limit = bound.limit_usd
     if limit is not None and expense.amount_usd > limit:
         return False
-    raised = spend_totals.c.amount_usd + expense.amount_usd
-    statement = insert(spend_totals).values(
-        kind=expense.kind, subject=bound.subject, day=day, amount_usd=expense.amount_usd
-    )
-    written = connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[spend_totals.c.kind, spend_totals.c.subject, spend_totals.c.day],
-            set_={"amount_usd": raised},
-            where=None if limit is None else raised <= limit,
-        ).returning(spend_totals.c.amount_usd)
-    ).one_or_none()
-    return written is not None
+    values = {"kind": expense.kind, "subject": bound.subject, "day": day}
+    row = _RAISE.run(connection, {**values, "amount": expense.amount_usd, "most": limit})
+    return row is not None
 
 
 def _total(connection: Connection, kind: str, subject: str, day: date) -> Decimal:
@@ -203,20 +229,10 @@ def _close(connection: Connection, key: str, state: str, amount_usd: Decimal | N
     ).all()
     for row in reserved:
         really = row.amount_usd if amount_usd is None else amount_usd
-        connection.execute(
-            update(spend_entries)
-            .where(entry.key == key, entry.kind == row.kind)
-            .values(state=state, amount_usd=really, settled_at=func.now())
-        )
+        closed = {"key": key, "kind": row.kind, "state": state, "amount": really}
+        _CLOSE.run(connection, closed)
         if really == row.amount_usd:
             continue
         for subject, by_day in sorted(row.counted):
-            connection.execute(
-                update(spend_totals)
-                .where(
-                    spend_totals.c.kind == row.kind,
-                    spend_totals.c.subject == subject,
-                    spend_totals.c.day == (row.day if by_day else _ALWAYS),
-                )
-                .values(amount_usd=spend_totals.c.amount_usd - row.amount_usd + really)
-            )
+            total = {"kind": row.kind, "subject": subject, "day": row.day if by_day else _ALWAYS}
+            _CHANGE.run(connection, {**total, "amount": really - row.amount_usd})

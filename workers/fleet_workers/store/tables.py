@@ -4,18 +4,20 @@ from sqlalchemy import (
     BigInteger,
     Column,
     DateTime,
+    Double,
     Identity,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     Numeric,
+    SmallInteger,
     Table,
     Text,
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData()
 
@@ -49,6 +51,7 @@ tasks = Table(
     Column("outcome", JSONB),
     Column("last_error", JSONB),
     Column("submitted_at", _TIME, nullable=False, server_default=_NOW),
+    Column("rank_at", _TIME, nullable=False, server_default=_NOW),
     Column("created_at", _TIME, nullable=False, server_default=_NOW),
     Column("started_at", _TIME),
     Column("finished_at", _TIME),
@@ -56,7 +59,31 @@ tasks = Table(
     # and the wake-up time stand in none, so that renewing them is a heap-only update.
     Index("tasks_running", "agent", postgresql_where=text("state = 'running'")),
     Index("tasks_queued", "agent", postgresql_where=text("state = 'queued'")),
+    # Which task is next: a walk over tenants that touches one entry of each.
+    Index(
+        "tasks_claimable",
+        "agent",
+        "tenant",
+        "rank_at",
+        "id",
+        postgresql_where=text("state = 'queued' AND due_at IS NULL AND woken_at IS NOT NULL"),
+    ),
     Index("tasks_due", "due_at", postgresql_where=text("state = 'retrying'")),
+    Index(
+        "tasks_put_off",
+        "due_at",
+        postgresql_where=text("state = 'queued' AND due_at IS NOT NULL"),
+    ),
+    Index(
+        "tasks_debounced",
+        "tenant",
+        "agent",
+        text("(envelope ->> 'debounce_key')"),
+        "submitted_at",
+        postgresql_where=text(
+            "state = 'queued' AND due_at IS NOT NULL AND envelope ? 'debounce_key'"
+        ),
+    ),
     Index(
         "tasks_deadline",
         "deadline",
@@ -81,6 +108,8 @@ tasks = Table(
         ),
     ),
     Index("tasks_by_tenant", "tenant", "created_at"),
+    # For a chore that goes through what has finished; only a task's end writes to it.
+    Index("tasks_finished", "finished_at", "id", postgresql_where=text("finished_at IS NOT NULL")),
     postgresql_with={"fillfactor": "80"},
 )
 
@@ -136,8 +165,45 @@ reviews = Table(
     Column("decided_at", _TIME),
     Column("decided_by", Text),
     Column("decision", JSONB),
+    Column("claimed_by", Text),
+    Column("claimed_at", _TIME),
+    Column("claimed_until", _TIME),
+    Column("priority", SmallInteger, nullable=False, server_default="2"),
+    Column("due_at", _TIME, nullable=False, server_default=text("now() + interval '1 day'")),
+    Column("group", Text),
+    Column("skills", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("assignee", Text),
+    Column("escalation", SmallInteger, nullable=False, server_default="0"),
+    Column("escalate_at", _TIME),
+    # What a list shows, so that it never reads packets.
+    Column("request_line", Text, nullable=False, server_default=""),
+    Column("proposal_line", Text, nullable=False, server_default=""),
+    Column("customer", Text),
+    Column("confidence", Double),
     Index("reviews_decided", "decided_at", postgresql_where=text("state = 'decided'")),
-    Index("reviews_waiting", "tenant", "created_at", postgresql_where=text("state = 'waiting'")),
+    Index(
+        "reviews_waiting",
+        "tenant",
+        "priority",
+        "due_at",
+        "id",
+        postgresql_where=text("state = 'waiting'"),
+    ),
+    Index(
+        "reviews_waiting_anywhere",
+        "priority",
+        "due_at",
+        "id",
+        postgresql_where=text("state = 'waiting'"),
+    ),
+    Index(
+        "reviews_to_escalate",
+        "escalate_at",
+        postgresql_where=text("state = 'waiting' AND escalate_at IS NOT NULL"),
+    ),
+    # For the chore that tells other systems: it goes through what was opened and decided lately.
+    Index("reviews_opened", "created_at"),
+    Index("reviews_settled", "decided_at", postgresql_where=text("decided_at IS NOT NULL")),
     Index("reviews_of_task", "task_id"),
 )
 
@@ -217,6 +283,9 @@ api_keys = Table(
     Column("key_hash", LargeBinary, nullable=False, unique=True),
     Column("created_at", _TIME, nullable=False, server_default=_NOW),
     Column("revoked_at", _TIME),
+    Column("expires_at", _TIME),
+    Column("rights", ARRAY(Text)),
+    Column("used_at", _TIME),
 )
 
 tool_switches = Table(
@@ -228,42 +297,4 @@ tool_switches = Table(
     Column("reason", Text, nullable=False),
     Column("disabled_by", Text, nullable=False),
     Column("created_at", _TIME, nullable=False, server_default=_NOW),
-)
-
-# Entries as they are written, until a janitor puts them into the chain: no index that the hot path
-# would pay for.
-audit_inbox = Table(
-    "audit_inbox",
-    metadata,
-    Column("id", BigInteger, Identity(), primary_key=True),
-    Column("at", _TIME, nullable=False, server_default=text("clock_timestamp()")),
-    Column("kind", Text, nullable=False),
-    Column("who", Text, nullable=False),
-    Column("what", Text, nullable=False),
-    Column("why", Text, nullable=False),
-    Column("tenant", Text),
-    Column("task_id", Uuid),
-    Column("trace", Text),
-    Column("detail", JSONB, nullable=False),
-)
-
-audit = Table(
-    "audit",
-    metadata,
-    Column("position", BigInteger, primary_key=True, autoincrement=False),
-    Column("hash", LargeBinary, nullable=False),
-    Column("id", BigInteger, nullable=False, unique=True),
-    Column("at", _TIME, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("who", Text, nullable=False),
-    Column("what", Text, nullable=False),
-    Column("why", Text, nullable=False),
-    Column("tenant", Text),
-    Column("task_id", Uuid),
-    Column("trace", Text),
-    Column("detail", JSONB, nullable=False),
-    Index("audit_of_task", "task_id", postgresql_where=text("task_id IS NOT NULL")),
-    Index("audit_of_tenant", "tenant", "position"),
-    Index("audit_by_time", "at", postgresql_using="brin"),
-    Index("audit_releases", "what", postgresql_where=text("kind = 'release'")),
 )

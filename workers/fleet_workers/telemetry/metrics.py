@@ -1,26 +1,40 @@
-"""Every metric of the fleet, with unit and labels."""
+"""Gives Prometheus what was last read from the store, or tells that the store is away."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from fleet_contracts.errors import FleetError
+from fleet_workers.telemetry.model_metrics import ModelFigures, model_metrics
+from fleet_workers.telemetry.store_gauges import Samples, gauge_families
+
+_UP: Final = {
+    "store": "1 where PostgreSQL answers, else 0.",
+    "broker": "1 where the broker tells about its queues, else 0.",
+    "redis": "1 where Redis answers, else 0.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreFigures:
-    """Counts of rows in the store. `tasks` is keyed by agent and state."""
+    """What a scrape tells. `samples` is keyed by the names of `STORE_GAUGES`.
 
-    tasks: Mapping[tuple[str, str], int]
-    reviews_waiting: int
-    dead_letters: int
-    outbox_waiting: int
+    `models` and `unserved_models` as in `model_metrics`. `broker_up` and `redis_up` are None where
+    nobody asked.
+    """
+
+    samples: Mapping[str, Samples] = field(default_factory=dict)
+    models: Sequence[ModelFigures] = ()
+    unserved_models: Sequence[str] = ()
+    broker_up: bool | None = None
+    redis_up: bool | None = None
 
 
 class StoreCollector(Collector):
-    """Reads the store's figures at every scrape.
+    """Asks for the figures at every scrape.
 
     `read` may raise a FleetError: the scrape then shows `fleet_store_up 0` and nothing else.
     """
@@ -28,40 +42,27 @@ class StoreCollector(Collector):
     def __init__(self, read: Callable[[], StoreFigures]) -> None:
         self._read = read
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Give the figures as gauges."""
-        up = GaugeMetricFamily("fleet_store_up", "1 where the store answers, else 0.")
+    def collect(self) -> Iterable[Metric]:
+        """Give the figures."""
         try:
             figures = self._read()
         except FleetError:
-            up.add_metric([], 0)
-            return [up]
-        up.add_metric([], 1)
-        tasks = GaugeMetricFamily(
-            "fleet_tasks", "Tasks in the store, in number.", labels=["agent", "state"]
-        )
-        for (agent, state), number in sorted(figures.tasks.items()):
-            tasks.add_metric([agent, state], number)
+            return [_up("store", False)]
         return [
-            up,
-            tasks,
-            GaugeMetricFamily(
-                "fleet_reviews_waiting",
-                "Items that nobody has decided, in number.",
-                value=figures.reviews_waiting,
+            _up("store", True),
+            *(
+                _up(name, answers)
+                for name, answers in (("broker", figures.broker_up), ("redis", figures.redis_up))
+                if answers is not None
             ),
-            GaugeMetricFamily(
-                "fleet_dead_letters",
-                "Dead letters neither replayed nor discarded, in number.",
-                value=figures.dead_letters,
-            ),
-            GaugeMetricFamily(
-                "fleet_outbox_waiting",
-                "Messages that the broker has not confirmed yet, in number.",
-                value=figures.outbox_waiting,
-            ),
+            *gauge_families(figures.samples),
+            *model_metrics(figures.models, figures.unserved_models),
         ]
 
-    def describe(self) -> Iterable[GaugeMetricFamily]:
+    def describe(self) -> Iterable[Metric]:
         """Name nothing in advance, so that registering does not read the store."""
         return []
+
+
+def _up(name: str, answers: bool) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"fleet_{name}_up", _UP[name], value=float(answers))

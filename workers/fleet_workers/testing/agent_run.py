@@ -21,6 +21,7 @@ from fleet_workers.models.messages import ChatModel, Message
 from fleet_workers.resilience.breakers import Breakers
 from fleet_workers.store.journal import Step
 from fleet_workers.store.memory_journal import MemoryJournal
+from fleet_workers.testing.tiers import ByTier
 from fleet_workers.testing.tools import FakeTools, MadeCall, RecordingTools
 from fleet_workers.tools.runtime import ToolRuntime
 
@@ -56,7 +57,7 @@ def run_agent(
     agent: Path | str | AgentRelease,
     text: str,
     *,
-    model: ChatModel,
+    model: ChatModel | Mapping[str, ChatModel],
     tenant: str = "acme",
     customer: str | None = None,
     data: Mapping[str, Any] | None = None,
@@ -70,6 +71,9 @@ def run_agent(
 ) -> AgentRun:
     """Run one request through an agent (its folder, or a loaded release) to its end.
 
+    With a `model` for each tier, such as `{"small": …, "large": …}`, the agent climbs as its file
+    says; a tier that has none of its own is served by the one below.
+
     `tools` gives results by tool name: a value, an exception to raise, or a function of the call's
     arguments. Without it the agent's own tools run, with `environment` (this process's, where
     none is given). `session` holds earlier turns, oldest first. `journal` and `task_id` of an
@@ -79,7 +83,8 @@ def run_agent(
     Raises:
         TransientError: The last attempt failed, too.
         PermanentError: The model's script is over.
-        ConfigurationError: The folder is wrong, or a tool has no result in `tools`.
+        ConfigurationError: The folder is wrong, a tool has no result in `tools`, or there is no
+            model for the small tier.
     """
     release = agent if isinstance(agent, AgentRelease) else load_release(Path(agent))
     _check_names(release, tools)
@@ -92,16 +97,18 @@ def run_agent(
         customer=customer,
         session_id="test" if session is not None else None,
     )
+    by_tier = ByTier(model if isinstance(model, Mapping) else {"small": model})
     kept = journal if journal is not None else MemoryJournal()
     variables = os.environ if environment is None else environment
     with _tool_port(tools, variables) as port:
         recorder = RecordingTools(port)
         ports = Ports(
-            model=model,
+            model=by_tier,
             tools=recorder,
             recall=lambda _envelope: list(session or ()),
             model_timeout_seconds=model_timeout_seconds,
             environment=variables,
+            first_models=by_tier.first_models,
         )
         for attempt in range(1, attempts + 1):
             try:

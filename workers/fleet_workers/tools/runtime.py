@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any
 
 import httpx2
+import structlog
 from pydantic import ValidationError
 
 from fleet_contracts.envelope import TaskEnvelope
@@ -23,9 +24,12 @@ from fleet_contracts.errors import (
 )
 from fleet_workers.resilience.breakers import Breakers
 from fleet_workers.resilience.retry_after import read_retry_after
+from fleet_workers.telemetry.trace_headers import pass_trace_on
 from fleet_workers.tools.context import ToolContext
 from fleet_workers.tools.declaration import Tool
 from fleet_workers.tools.repeat import Repeat
+
+log = structlog.get_logger(__name__)
 
 _BLIP_WAITS_SECONDS = (0.2, 0.8)  # in-process retries; what lasts longer waits in the store
 _UNDER_WAY_SECONDS = 5.0
@@ -123,7 +127,7 @@ class ToolRuntime:
             if timeout_seconds not in self._clients:
                 self._clients[timeout_seconds] = httpx2.Client(
                     timeout=timeout_seconds,
-                    event_hooks={"request": [_check_fence]},
+                    event_hooks={"request": [_check_fence, pass_trace_on]},
                     limits=httpx2.Limits(max_connections=200, max_keepalive_connections=50),
                 )
             return self._clients[timeout_seconds]
@@ -190,6 +194,7 @@ def _classed(tool: Tool, function: Callable[[], object]) -> object:
     except httpx2.TransportError as error:
         raise Unavailable(f"{tool.name}: {error or type(error).__name__}.") from error
     except Exception as error:
+        log.exception("tool.broke", tool=tool.name)
         text = f"{tool.name} failed: {type(error).__name__}: {error}"
         raise (InDoubt(text) if tool.effect == "write" else PermanentError(text)) from error
 

@@ -2,11 +2,13 @@
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any, Never
 
 from fastapi import Request
 
 from fleet_contracts.envelope import MAX_ENVELOPE_BYTES
+from fleet_contracts.errors import InvalidInput
 from fleet_workers.web.errors import BodyTooLarge, MalformedBody
 
 MAX_TASK_BODY_BYTES = 4 * MAX_ENVELOPE_BYTES
@@ -15,6 +17,7 @@ MAX_TASK_BODY_BYTES = 4 * MAX_ENVELOPE_BYTES
 MAX_BULK_BODY_BYTES = 16 * 1024 * 1024
 """Sixteen kilobytes for each of a thousand tasks; read into memory whole."""
 
+_MAX_DEPTH = 100  # Python's own limit is ten times that, and shared with all who call
 _DRAINED_BYTES = 32 * 1024 * 1024  # read and dropped, so that most clients get to see the 413
 
 
@@ -34,8 +37,8 @@ async def read_body(request: Request, *, limit_bytes: int) -> bytes:
             break
     if size > limit_bytes:
         raise BodyTooLarge(
-            f"The body is over {limit_bytes:,} bytes: send fewer or shorter tasks, and put large "
-            "content in a store whose address goes into data."
+            f"The body is over {limit_bytes:,} bytes: send less at once, and put large content in "
+            "a store whose address goes into data."
         )
     return b"".join(chunks)
 
@@ -57,6 +60,25 @@ def parse_object(body: bytes) -> dict[str, Any]:
     return payload
 
 
+def parse_flat_object(body: bytes) -> dict[str, Any]:
+    """Read a JSON object that every part of the fleet can write again.
+
+    Raises:
+        MalformedBody: As `parse_object`, or it is nested deeper than anybody needs.
+        InvalidInput: A text holds half of a surrogate pair, which is no character.
+    """
+    payload = parse_object(body)
+    level: list[Any] = [payload]
+    for _ in range(_MAX_DEPTH):
+        level = [inner for each in level for inner in _inner(each)]
+        if not level:
+            break
+    else:
+        raise MalformedBody(f"The body is nested over {_MAX_DEPTH} deep: send flatter data.")
+    _check_characters(payload)
+    return payload
+
+
 def check_envelope_size(payload: dict[str, Any]) -> None:
     """Refuse a payload that cannot be an envelope for its size.
 
@@ -74,6 +96,21 @@ def check_envelope_size(payload: dict[str, Any]) -> None:
             f"The envelope is {size:,} bytes, the limit is {MAX_ENVELOPE_BYTES:,}: "
             "shorten the text, or put large content in a store and send its address in data."
         )
+
+
+def _check_characters(payload: dict[str, Any]) -> None:
+    try:
+        json.dumps(payload, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            "The body holds half of a surrogate pair, such as \\ud83d alone: send whole characters."
+        ) from error
+
+
+def _inner(value: Any) -> Iterable[Any]:
+    """The objects and lists right in a value."""
+    items = value.values() if isinstance(value, dict) else value
+    return [each for each in items if isinstance(each, dict | list)]
 
 
 def _finite(text: str) -> float:

@@ -9,9 +9,11 @@ ConfigurationError
 └── DryRunNotSetUp    this web process has no model to ask
 Unauthorized
 ├── Forbidden         the key is right but does not allow this
-└── SignInNeeded      a page of the console without a session
+├── SignInNeeded      a page of the console without a session
+└── SignInRefused     a wrong key or password, or one that does not open the console
 TransientError
-└── BeingTaken        another request with the same idempotency key has not ended yet
+├── BeingTaken        another request with the same idempotency key has not ended yet
+└── TooManyTries      so often has somebody tried to sign in that all must wait
 """
 
 from fleet_contracts.errors import ConfigurationError, InvalidInput, TransientError, Unauthorized
@@ -59,7 +61,19 @@ class SignInNeeded(Unauthorized):
     code = "sign_in_needed"
 
 
+class SignInRefused(Unauthorized):
+    """Who tried to sign in was not let in; the text says why, as far as strangers may know."""
+
+    code = "sign_in_refused"
+
+
 class BeingTaken(TransientError):
     """A first request with the same idempotency key is being taken at this moment."""
 
     code = "being_taken"
+
+
+class TooManyTries(TransientError):
+    """Too many tries to sign in, from one address or for one account; the text says how long."""
+
+    code = "too_many_tries"

@@ -5,46 +5,125 @@ in one conditional UPDATE, so it works once whatever number of web processes run
 that makes it needs no secret in common with the one that serves it.
 """
 
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, func, update
 
 from fleet_contracts.errors import InvalidInput, UnknownTenant
 from fleet_workers.store.accounts import (
+    ENTRY_ROLE,
     FLEET,
     ROLES,
+    IssuedKey,
     KeyHolder,
     add_key,
+    holder_by_id,
     holder_of,
+    issue_key,
     revoke_keys,
     tenant_exists,
 )
 from fleet_workers.store.engine import store_errors
 from fleet_workers.store.tables import api_keys
+from fleet_workers.web.access import Right, rights_of_role
 
 ALL_TENANTS = "*"
 ENTRY_LIFETIME = timedelta(minutes=15)
-_ENTRY_ROLE = "entry"
+LONGEST_LABEL = 200
+LONGEST_LIFETIME = timedelta(days=3650)
 
 
-def create_key(engine: Engine, *, tenant: str, role: str, label: str, by: str = FLEET) -> str:
-    """Make a key and return it; it cannot be read again. Tenant `*` stands for all tenants.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """A key to make. Tenant `*` stands for all tenants.
+
+    `rights` are short names such as `read_tasks`, which narrow what the role allows; None is all of
+    it. Without `expires_at` the key works until it is revoked.
+    """
+
+    tenant: str
+    role: str
+    label: str
+    rights: Sequence[str] | None = None
+    expires_at: datetime | None = None
+
+
+def create_key(connection: Connection, new: NewKey, *, by: str = FLEET) -> IssuedKey:
+    """Make a key. Its text cannot be read again.
 
     Raises:
-        InvalidInput: The role is not known, or the label is empty.
+        InvalidInput: The role or a right is not known, the label is empty or too long, or the key
+            would have expired or last over ten years.
         UnknownTenant: The tenant was not added.
-        Unavailable: The store is away.
     """
-    with store_errors(), engine.begin() as connection:
-        return _add_checked(connection, tenant=tenant, role=role, label=label, by=by)
+    if new.role not in ROLES:
+        raise InvalidInput(f"No role is called {new.role!r}. Roles: {', '.join(ROLES)}.")
+    label = new.label.strip()
+    if not label or len(label) > LONGEST_LABEL or "\0" in label:
+        raise InvalidInput(
+            f"Give the key a label of 1 to {LONGEST_LABEL} characters, so that it can be told from "
+            "others."
+        )
+    if new.expires_at is not None:
+        _check_lifetime(new.expires_at - datetime.now(UTC))
+    require_tenant(connection, new.tenant)
+    return issue_key(
+        connection,
+        tenant=new.tenant,
+        role=new.role,
+        label=label,
+        rights=None if new.rights is None else {each.short_name for each in granted(new)},
+        expires_at=new.expires_at,
+        by=by,
+    )
+
+
+def granted(new: NewKey) -> frozenset[Right]:
+    """What a key would allow.
+
+    Raises:
+        InvalidInput: A right is not one of the role's, or none is left.
+    """
+    allowed = rights_of_role(new.role)
+    if new.rights is None:
+        return allowed
+    chosen = frozenset(right for right in allowed if right.short_name in new.rights)
+    if not chosen or len(chosen) < len(set(new.rights)):
+        names = ", ".join(sorted(right.short_name for right in allowed))
+        raise InvalidInput(f"The role {new.role} has these rights: {names}. Name some of them.")
+    return chosen
+
+
+def require_tenant(connection: Connection, name: str) -> None:
+    """Make sure that a tenant was added; `*` always is.
+
+    Raises:
+        UnknownTenant: It was not.
+    """
+    if name != ALL_TENANTS and ("\0" in name or not tenant_exists(connection, name)):
+        raise UnknownTenant(f"No tenant is called {name!r}: add it first, or use * for all.")
+
+
+def _check_lifetime(lifetime: timedelta) -> None:
+    if not timedelta() < lifetime <= LONGEST_LIFETIME:
+        raise InvalidInput(
+            f"The key would have expired, or last over {LONGEST_LIFETIME.days:,} days: name "
+            "another time, or none for a key that lasts until it is revoked."
+        )
 
 
 def reset_key(engine: Engine, *, tenant: str, role: str, label: str) -> str:
-    """Make a key and revoke all earlier ones with its label, with the errors of `create_key`."""
+    """Make a key and revoke all earlier ones with its label, with the errors of `create_key`.
+
+    Raises:
+        Unavailable: The store is away.
+    """
     with store_errors(), engine.begin() as connection:
         revoke_keys(connection, label=label)
-        return _add_checked(connection, tenant=tenant, role=role, label=label, by=FLEET)
+        return create_key(connection, NewKey(tenant=tenant, role=role, label=label)).text
 
 
 def create_entry(engine: Engine, *, key: str) -> str:
@@ -60,13 +139,13 @@ def create_entry(engine: Engine, *, key: str) -> str:
         holder = holder_of(connection, key)
         if holder is None:
             raise InvalidInput("The key is not known or was revoked: make a new one.")
-        return add_key(connection, tenant=holder.tenant, role=_ENTRY_ROLE, label=str(holder.id))
+        return add_key(connection, tenant=holder.tenant, role=ENTRY_ROLE, label=str(holder.id))
 
 
 def redeem_entry(connection: Connection, token: str) -> KeyHolder | None:
     """Use a token up and give whom it signs in; None where it was used or is too old."""
     entry = holder_of(connection, token)
-    if entry is None or entry.role != _ENTRY_ROLE:
+    if entry is None or entry.role != ENTRY_ROLE:
         return None
     used = connection.execute(
         update(api_keys)
@@ -78,24 +157,4 @@ def redeem_entry(connection: Connection, token: str) -> KeyHolder | None:
         .values(revoked_at=func.now())
         .returning(api_keys.c.label)
     ).scalar()
-    return live_holder(connection, UUID(used)) if used is not None else None
-
-
-def live_holder(connection: Connection, key_id: UUID) -> KeyHolder | None:
-    """Whom a key belongs to, found by its id; None once it is revoked."""
-    row = connection.execute(
-        select(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
-    ).one_or_none()
-    if row is None:
-        return None
-    return KeyHolder(id=row.id, tenant=row.tenant, role=row.role, label=row.label)
-
-
-def _add_checked(connection: Connection, *, tenant: str, role: str, label: str, by: str) -> str:
-    if role not in ROLES:
-        raise InvalidInput(f"No role is called {role!r}. Roles: {', '.join(ROLES)}.")
-    if not label.strip():
-        raise InvalidInput("Give the key a label, so that it can be told from others.")
-    if tenant != ALL_TENANTS and not tenant_exists(connection, tenant):
-        raise UnknownTenant(f"No tenant is called {tenant!r}: add it first, or use * for all.")
-    return add_key(connection, tenant=tenant, role=role, label=label, by=by)
+    return holder_by_id(connection, UUID(used)) if used is not None else None

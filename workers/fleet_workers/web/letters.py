@@ -9,8 +9,9 @@ from fleet_contracts.errors import InvalidInput
 from fleet_contracts.faults import explain_faults
 from fleet_workers.store.accounts import KeyHolder
 from fleet_workers.store.dead_letters import DeadLetterFilter
+from fleet_workers.store.json_text import as_stored
 from fleet_workers.web.access import Operator
-from fleet_workers.web.bodies import parse_object, read_body
+from fleet_workers.web.bodies import parse_flat_object, read_body
 from fleet_workers.web.errors import Forbidden
 
 _MAX_BODY_BYTES = 64 * 1024  # two hundred ids are eight kilobytes
@@ -27,15 +28,16 @@ OperatorBody = Annotated[bytes, Depends(_body)]
 """The body of a request that only operators may make."""
 
 
-def parse_body(model: type[Body], body: bytes) -> Body:
-    """Read a body as `model`.
+def parse_body(model: type[Body], body: bytes, *, exact: bool = False) -> Body:
+    """Read a body as `model`. NUL becomes U+2400, as in the store, or stays as it is if `exact`.
 
     Raises:
         MalformedBody: It is no JSON object.
         InvalidInput: It does not fit; the text names each field with its fault.
     """
     try:
-        return model.model_validate(parse_object(body))
+        payload = parse_flat_object(body)
+        return model.model_validate(payload if exact else as_stored(payload))
     except ValidationError as error:
         faults = explain_faults(error, whole="body")
         raise InvalidInput(f"The body was not accepted: {faults}.") from error

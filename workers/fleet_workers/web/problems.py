@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from fleet_contracts.errors import (
+    AlreadyClaimed,
     AlreadyDecided,
     Conflict,
     FleetError,
@@ -28,6 +29,11 @@ from fleet_contracts.errors import (
 )
 from fleet_workers.agents.grants import UnknownTool
 from fleet_workers.deadletters.errors import AlreadySettled, NotDead, Overdue, UnknownDeadLetter
+from fleet_workers.review.feedback import NotFinished
+from fleet_workers.store.accounts import UnknownKey
+from fleet_workers.store.erasure_requests import OpenTasks, UnknownErasure
+from fleet_workers.store.people import AddressTaken, UnknownPerson
+from fleet_workers.store.schedule_models import ScheduleTaken, UnknownSchedule
 from fleet_workers.web.errors import (
     BeingTaken,
     BodyTooLarge,
@@ -35,6 +41,7 @@ from fleet_workers.web.errors import (
     Forbidden,
     MalformedBody,
     NotOpen,
+    TooManyTries,
     UnknownReplay,
 )
 
@@ -73,14 +80,24 @@ _FORMS: Mapping[type[FleetError], _Form] = {
     UnknownDeadLetter: _Form(status=HTTPStatus.NOT_FOUND, title="No such dead letter"),
     UnknownTool: _Form(status=HTTPStatus.NOT_FOUND, title="No such tool"),
     UnknownReplay: _Form(status=HTTPStatus.NOT_FOUND, title="No such replay"),
+    UnknownSchedule: _Form(status=HTTPStatus.NOT_FOUND, title="No such schedule"),
+    ScheduleTaken: _Form(status=HTTPStatus.CONFLICT, title="The name is taken"),
     AlreadySettled: _Form(status=HTTPStatus.CONFLICT, title="Settled before"),
+    UnknownErasure: _Form(status=HTTPStatus.NOT_FOUND, title="No such erasure"),
+    OpenTasks: _Form(status=HTTPStatus.CONFLICT, title="Tasks are open"),
     NotDead: _Form(status=HTTPStatus.CONFLICT, title="The task is not dead"),
     Overdue: _Form(status=HTTPStatus.CONFLICT, title="The deadline has passed"),
     DryRunNotSetUp: _Form(status=HTTPStatus.NOT_IMPLEMENTED, title="No dry runs here"),
+    UnknownKey: _Form(status=HTTPStatus.NOT_FOUND, title="No such key"),
+    UnknownPerson: _Form(status=HTTPStatus.NOT_FOUND, title="No such person"),
+    AddressTaken: _Form(status=HTTPStatus.CONFLICT, title="The address is taken"),
+    TooManyTries: _Form(status=HTTPStatus.TOO_MANY_REQUESTS, title="Too many tries"),
     BeingTaken: _Form(status=HTTPStatus.CONFLICT, title="The same task is being taken"),
+    NotFinished: _Form(status=HTTPStatus.CONFLICT, title="The task has not ended"),
     NotOpen: _Form(status=HTTPStatus.CONFLICT, title="The task has ended"),
     BodyTooLarge: _Form(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, title="Too large"),
     AlreadyDecided: _Form(status=HTTPStatus.CONFLICT, title="The review is decided"),
+    AlreadyClaimed: _Form(status=HTTPStatus.CONFLICT, title="Somebody works on it"),
     Conflict: _Form(status=HTTPStatus.UNPROCESSABLE_ENTITY, title="Used before for something else"),
     UnknownAgent: _Form(status=HTTPStatus.UNPROCESSABLE_ENTITY, title="No such agent"),
     UnknownTenant: _Form(status=HTTPStatus.UNPROCESSABLE_ENTITY, title="No such tenant"),
@@ -117,6 +134,14 @@ def answer_fleet_error(_: Request, error: Exception) -> Response:
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.warning("web.request_failed", code=error.code, error=str(error))
     return answer(problem, headers=_headers(problem, error))
+
+
+def retry_headers(error: FleetError) -> dict[str, str]:
+    """When the same may be sent again, for errors that pass by themselves."""
+    if not isinstance(error, TransientError):
+        return {}
+    seconds = error.retry_after_seconds or _RETRY_AFTER_SECONDS
+    return {"Retry-After": str(max(1, round(seconds)))}
 
 
 def answer_invalid_request(_: Request, error: Exception) -> Response:
@@ -169,10 +194,7 @@ def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
 def _headers(problem: Problem, error: FleetError) -> dict[str, str]:
     if problem.status == HTTPStatus.UNAUTHORIZED:
         return {"WWW-Authenticate": 'Bearer realm="agent-fleet"'}
-    if isinstance(error, TransientError):
-        seconds = error.retry_after_seconds or _RETRY_AFTER_SECONDS
-        return {"Retry-After": str(max(1, round(seconds)))}
-    return {}
+    return retry_headers(error)
 
 
 def _problem(status: HTTPStatus, code: str, title: str, detail: str) -> Problem:

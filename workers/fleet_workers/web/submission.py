@@ -13,13 +13,14 @@ from sqlalchemy.exc import OperationalError
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope, parse_envelope
 from fleet_contracts.errors import FleetError, InvalidEnvelope, InvalidInput, UnknownTenant
 from fleet_workers.agents import AgentCatalogue
-from fleet_workers.store import outbox, tasks
+from fleet_workers.store import outbox, put_off, tasks
 from fleet_workers.store.accounts import KeyHolder, tenant_exists
 from fleet_workers.store.outbox import Letter
 from fleet_workers.web.access import tenant_for
 from fleet_workers.web.bodies import check_envelope_size
 from fleet_workers.web.errors import BeingTaken
 from fleet_workers.web.problems import describe
+from fleet_workers.web.request_traces import send_span
 from fleet_workers.web.resources import WebResources
 
 _LOCK_WAIT_MS = 2000  # a first request commits within milliseconds; beyond this its process hangs
@@ -28,9 +29,13 @@ _CHUNK = 50  # tasks a transaction: PostgreSQL keeps 64 savepoints a session in 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """A task that is in the store. `letter` wakes a worker; None where the task was known."""
+    """A task that is in the store.
+
+    `letter` wakes a worker; None where the task was known before, or waits for its time.
+    """
 
     task_id: UUID
+    is_new: bool
     letter: Letter | None
 
 
@@ -90,7 +95,7 @@ class Submission:
             except FleetError as error:
                 results[place] = _failed(error)
         # Two bulks with the same keys in different order would lock each other out.
-        envelopes.sort(key=lambda pair: pair[1].id)
+        envelopes.sort(key=_place_in_line)
         letters: list[Letter] = []
         for chunk in _chunks(envelopes):
             outcomes, posted = self._take_chunk([envelope for _, envelope in chunk])
@@ -115,7 +120,7 @@ class Submission:
                         results.append(_failed(error, envelope.id))
                         continue
                     letters += [taken.letter] if taken.letter else []
-                    status: Literal["accepted", "known"] = "accepted" if taken.letter else "known"
+                    status: Literal["accepted", "known"] = "accepted" if taken.is_new else "known"
                     results.append(BulkResult(id=taken.task_id, status=status))
         except FleetError as error:
             return [_failed(error, envelope.id) for envelope in envelopes], []
@@ -134,8 +139,12 @@ class Submission:
             raise UnknownTenant(
                 f"No tenant is called {envelope.tenant!r}: ask an operator to add it."
             )
+        with send_span(envelope) as span:
+            return self._store(connection, envelope, span.traceparent or self.traceparent)
+
+    def _store(self, connection: Connection, envelope: TaskEnvelope, trace: str | None) -> Taken:
         try:
-            new = tasks.accept(connection, envelope, traceparent=self.traceparent)
+            new = tasks.accept(connection, envelope, traceparent=trace)
         except OperationalError as error:
             if isinstance(error.orig, LockNotAvailable):
                 raise BeingTaken(
@@ -144,11 +153,11 @@ class Submission:
                 ) from error
             raise
         if not new:
-            return Taken(task_id=envelope.id, letter=None)
-        letter = outbox.post_task(
-            connection, envelope, agent=envelope.agent, traceparent=self.traceparent
-        )
-        return Taken(task_id=envelope.id, letter=letter)
+            return Taken(task_id=envelope.id, is_new=False, letter=None)
+        if put_off.waits(connection, envelope):
+            return Taken(task_id=envelope.id, is_new=True, letter=None)
+        letter = outbox.post_task(connection, envelope, agent=envelope.agent, traceparent=trace)
+        return Taken(task_id=envelope.id, is_new=True, letter=letter)
 
 
 def _with_key(fields: dict[str, Any], header_key: str | None) -> dict[str, Any]:
@@ -166,6 +175,14 @@ def _check_agent(catalogue: AgentCatalogue, name: str) -> None:
 
 def _limit_lock_wait(connection: Connection) -> None:
     connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_WAIT_MS}"))
+
+
+def _place_in_line(item: tuple[int, TaskEnvelope]) -> tuple[str, str, str, int]:
+    """By id; under a debounce key by the order sent, for there the last counts."""
+    place, envelope = item
+    key = envelope.debounce_key
+    last = envelope.id.int if key is None else place
+    return envelope.tenant, envelope.agent, key or "", last
 
 
 def _chunks(

@@ -17,12 +17,14 @@ import structlog
 from fleet_contracts.envelope import parse_envelope
 from fleet_contracts.errors import FleetError
 from fleet_workers.controller.execution import Apart
+from fleet_workers.rails.personal_data import mask_text
 from fleet_workers.settings import load_settings
 from fleet_workers.store import views
 from fleet_workers.store.claims import Claim
 from fleet_workers.store.engine import store_errors
-from fleet_workers.telemetry.logs import configure_logs
-from fleet_workers.telemetry.sentry import configure_sentry
+from fleet_workers.telemetry.process import start_telemetry
+from fleet_workers.telemetry.run_scope import RunScope, working_on
+from fleet_workers.telemetry.traces import stop_traces
 from fleet_workers.wiring import open_core, open_worker
 
 log = structlog.get_logger()
@@ -72,12 +74,13 @@ def _main(claim: Claim) -> None:
     except FleetError as error:  # not the task's doing: the store or a setting
         log.warning("task.own_process_failed", error=str(error))
         sys.exit(_LATER)
+    finally:
+        stop_traces()  # a process of this kind ends without what others do at their end
 
 
 def _work(claim: Claim) -> None:
     settings = load_settings()
-    configure_logs(settings.log_level, settings.log_format)
-    configure_sentry(settings.sentry_dsn)
+    start_telemetry(settings, "worker", mask=mask_text)
     with (
         open_core(settings, application=f"task {claim.task_id}", ping=False) as core,
         open_worker(core) as parts,
@@ -86,7 +89,7 @@ def _work(claim: Claim) -> None:
         with store_errors(), core.engine.connect() as connection:
             envelope = views.envelope_of(connection, claim.task_id)
         task = parse_envelope(envelope)
-        with structlog.contextvars.bound_contextvars(task=str(task.id), tenant=task.tenant):
+        with working_on(RunScope(task=str(task.id), tenant=task.tenant, words=task.input)):
             parts.executor.work(claim, task, since=time.monotonic())
 
 

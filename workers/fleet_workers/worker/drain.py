@@ -8,8 +8,12 @@ from time import sleep
 import structlog
 
 from fleet_contracts.errors import Unavailable
+from fleet_workers.controller.run_traces import tell_lost_runs
 from fleet_workers.store import outbox, recovery
 from fleet_workers.store.engine import store_errors
+from fleet_workers.store.run_traces import lost_runs
+from fleet_workers.telemetry import traces
+from fleet_workers.telemetry.traces import stop_traces
 from fleet_workers.wiring import WorkerParts
 
 log = structlog.get_logger()
@@ -26,6 +30,7 @@ def end_after_grace(parts: WorkerParts, grace: timedelta) -> None:
     def end() -> None:
         sleep(grace.total_seconds())
         hand_back_all(parts)
+        stop_traces()
         os._exit(0)
 
     Thread(target=end, name="grace", daemon=True).start()
@@ -38,7 +43,10 @@ def hand_back_all(parts: WorkerParts) -> None:
         return
     try:
         with store_errors(), parts.core.engine.begin() as connection:
-            letters = outbox.wake(connection, recovery.requeue_held(connection, held))
+            queued = recovery.requeue_held(connection, held)
+            letters = outbox.wake(connection, queued)
+            lost = lost_runs(connection, queued) if traces.live() is not None else []
+        tell_lost_runs(lost)
         parts.core.postman.send(letters)
         log.warning("worker.grace_over", handed_back=len(letters))
     except Unavailable as error:

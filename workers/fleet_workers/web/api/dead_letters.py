@@ -90,7 +90,12 @@ def read_dead_letter(resources: Resources, holder: DeskReader, letter_id: UUID) 
 
 @router.post(
     "/{letter_id}/discard",
-    responses=documented(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+    responses=documented(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ),
     openapi_extra=body_schema(Discard),
 )
 def discard_dead_letter(

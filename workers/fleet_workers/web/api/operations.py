@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fleet_contracts.errors import ConfigurationError, FleetError
 from fleet_workers.store.version import check_version
+from fleet_workers.telemetry import meters
 from fleet_workers.web.resources import Resources
 
 router = APIRouter(tags=["operations"])
@@ -64,6 +65,7 @@ def read_readiness(resources: Resources) -> JSONResponse:
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 def read_metrics(request: Request) -> Response:
-    """Figures in the text form of Prometheus."""
+    """Figures of the fleet, and of this process, in the text form of Prometheus."""
     registry: CollectorRegistry = request.app.state.metrics
-    return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    text = generate_latest(registry) + generate_latest(meters.REGISTRY)
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})

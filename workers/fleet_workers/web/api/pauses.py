@@ -3,6 +3,7 @@
 A paused task stays queued; one that runs stops before its next step, within about a second.
 """
 
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter
@@ -14,10 +15,12 @@ from fleet_workers.store import pauses
 from fleet_workers.store.accounts import KeyHolder, tenant_exists
 from fleet_workers.store.pauses import EVERY, Pause
 from fleet_workers.web.access import DeskReader, Operator
+from fleet_workers.web.json_route import JsonRoute
 from fleet_workers.web.problems import documented
 from fleet_workers.web.resources import Resources, WebResources
 
-router = APIRouter(prefix="/v1", tags=["pauses"])
+router = APIRouter(prefix="/v1", tags=["pauses"], route_class=JsonRoute)
+_READS_BODY = documented(HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
 class PauseRequest(BaseModel):
@@ -53,7 +56,7 @@ def list_pauses(resources: Resources, holder: DeskReader) -> PauseList:
     return PauseList(pauses=seen)
 
 
-@router.post("/agents/{name}/pause", responses=documented())
+@router.post("/agents/{name}/pause", responses=_READS_BODY)
 def pause_agent(resources: Resources, holder: Operator, name: str, body: PauseRequest) -> Pause:
     """Let no task of an agent run, for the key's tenant, or for all with a key of the fleet."""
     _check_agent(resources, name)
@@ -67,7 +70,7 @@ def resume_agent(resources: Resources, holder: Operator, name: str) -> Resumed:
     return _resume(resources, holder, agent=name, tenant=holder.tenant)
 
 
-@router.post("/tenants/{name}/pause", responses=documented())
+@router.post("/tenants/{name}/pause", responses=_READS_BODY)
 def pause_tenant(resources: Resources, holder: Operator, name: str, body: PauseRequest) -> Pause:
     """Let no task of a tenant run."""
     _check_tenant(resources, holder, name)

@@ -64,7 +64,11 @@ class ReplayResults(BaseModel):
     response_model=ReplayResults | DryRuns,
     responses={
         HTTPStatus.ACCEPTED: {"model": ReplayJob, "description": "A job for what the filter fits"},
-        **documented(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_IMPLEMENTED),
+        **documented(
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.NOT_IMPLEMENTED,
+        ),
     },
     openapi_extra=body_schema(ReplayRequest),
 )
@@ -72,7 +76,7 @@ def replay_dead_letters(resources: Resources, holder: Operator, body: OperatorBo
     """Queue dead tasks again, with their journals. The same request twice does it once."""
     asked = parse_body(ReplayRequest, body)
     if asked.dry_run:
-        return JSONResponse(_rehearse(resources, holder, asked).model_dump(mode="json"))
+        return JSONResponse(rehearse(resources, holder, asked).model_dump(mode="json"))
     if asked.ids is not None:
         return _replay_now(resources, holder, asked.ids)
     wanted = filter_of(holder, asked.filter or DeadLetterFilter())
@@ -111,7 +115,13 @@ def _replay_now(resources: WebResources, holder: KeyHolder, ids: list[UUID]) -> 
     )
 
 
-def _rehearse(resources: WebResources, holder: KeyHolder, asked: ReplayRequest) -> DryRuns:
+def rehearse(resources: WebResources, holder: KeyHolder, asked: ReplayRequest) -> DryRuns:
+    """Tell what a replay would come to; nothing is changed.
+
+    Raises:
+        InvalidInput: There are too many ids.
+        DryRunNotSetUp: This process has no model to ask.
+    """
     ids = list(dict.fromkeys(asked.ids or ()))
     if len(ids) > MAX_DRY_RUNS:
         raise InvalidInput(f"Send {MAX_DRY_RUNS} ids at most for a dry run: each asks the model.")

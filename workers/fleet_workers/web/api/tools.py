@@ -17,10 +17,14 @@ from fleet_workers.store.pauses import EVERY
 from fleet_workers.store.switches import Switch
 from fleet_workers.tools.declaration import Effect, RepeatSafety, Stakes
 from fleet_workers.web.access import DeskReader, Operator
+from fleet_workers.web.json_route import JsonRoute
 from fleet_workers.web.problems import documented
 from fleet_workers.web.resources import Resources, WebResources
 
-router = APIRouter(prefix="/v1/tools", tags=["tools"])
+router = APIRouter(prefix="/v1/tools", tags=["tools"], route_class=JsonRoute)
+_READS_BODY = documented(
+    HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+)
 
 _PRINTED: Final = r"^[^\x00-\x1f]{1,200}$"
 _Name = Annotated[str, StringConstraints(pattern=_PRINTED)]
@@ -42,7 +46,7 @@ class ToolScope(BaseModel):
 class DisableRequest(ToolScope):
     """Why; people whose tasks wait or go on without the tool read it."""
 
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
 
 class Enabled(BaseModel):
@@ -102,7 +106,7 @@ def list_tools(resources: Resources, holder: DeskReader) -> ToolList:
     )
 
 
-@router.post("/{name}/disable", responses=documented(HTTPStatus.NOT_FOUND))
+@router.post("/{name}/disable", responses=_READS_BODY)
 def disable_tool(
     resources: Resources, holder: Operator, name: _ToolName, body: DisableRequest
 ) -> Switch:
@@ -120,7 +124,7 @@ def disable_tool(
         )
 
 
-@router.post("/{name}/enable", responses=documented(HTTPStatus.NOT_FOUND))
+@router.post("/{name}/enable", responses=_READS_BODY)
 def enable_tool(
     resources: Resources,
     holder: Operator,

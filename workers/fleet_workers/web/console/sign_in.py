@@ -1,73 +1,42 @@
-"""Signing in and out: with a key, or with a one-time link."""
+"""Signing in and out: with e-mail and password, with a key, or with a one-time link."""
 
 from http import HTTPStatus
-from typing import Annotated
-from urllib.parse import parse_qs, urlsplit
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from fleet_contracts.errors import Unauthorized
-from fleet_workers.store.accounts import KeyHolder, holder_of
-from fleet_workers.web.access import Right, has_right
-from fleet_workers.web.bodies import read_body
+from fleet_contracts.errors import FleetError, Unauthorized
+from fleet_workers.store.accounts import KeyHolder
+from fleet_workers.web import admission
+from fleet_workers.web.console.forms import Fields, OpenForm, SessionForm
+from fleet_workers.web.console.paths import HOME, SIGN_IN, own_path
 from fleet_workers.web.console.rendering import page
-from fleet_workers.web.console.sessions import end_session, start_session, visitor
-from fleet_workers.web.errors import Forbidden
+from fleet_workers.web.console.sessions import end_session, session_holder, start_session
+from fleet_workers.web.errors import SignInRefused, TooManyTries
 from fleet_workers.web.keys import redeem_entry
+from fleet_workers.web.problems import describe, retry_headers
 from fleet_workers.web.resources import Resources, WebResources
-
-HOME = "/console"
-SIGN_IN = "/console/sign-in"
-_MAX_FORM_BYTES = 4096
 
 router = APIRouter(prefix="/console")
 
 
-def from_own_page(request: Request) -> None:
-    """Let in what a browser sends from our own pages only, and what is no browser.
-
-    Browsers state where a request comes from in `Sec-Fetch-Site`, old ones in `Origin`; a foreign
-    page cannot change either. The session's cookie is SameSite=Strict besides.
-
-    Raises:
-        Forbidden: The request comes from a page of another site.
-    """
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    foreign = site not in {None, "same-origin", "none"}
-    if site is None and origin is not None:
-        foreign = urlsplit(origin).netloc != request.headers.get("host")
-    if foreign:
-        raise Forbidden("This form was sent from another site.")
-
-
-async def _form(request: Request) -> dict[str, str]:
-    body = await read_body(request, limit_bytes=_MAX_FORM_BYTES)
-    fields = parse_qs(body.decode("utf-8", "replace"))
-    return {name: values[0] for name, values in fields.items()}
-
-
 @router.get("/sign-in")
-def show_sign_in(request: Request) -> Response:
-    """The form that asks for a key."""
-    return _ask(request, target=request.query_params.get("next", HOME))
+def show_sign_in(request: Request, resources: Resources) -> Response:
+    """The forms that ask for a password or a key."""
+    return ask(request, resources, target=request.query_params.get("next", HOME))
 
 
-@router.post("/sign-in", dependencies=[Depends(from_own_page)])
-def sign_in(
-    request: Request, resources: Resources, form: Annotated[dict[str, str], Depends(_form)]
-) -> Response:
-    """Start a session for the holder of a key."""
-    target = form.get("next", HOME)
-    with resources.transaction() as connection:
-        holder = holder_of(connection, form.get("key", "").strip())
-    if holder is None:
-        return _ask(request, target=target, fault="This key is not known, or was revoked.")
-    if not has_right(holder, Right.READ_DESK):
-        fault = f"A key with the role {holder.role} has no access to the console."
-        return _ask(request, target=target, fault=fault)
-    return _enter(request, resources, holder, target)
+@router.post("/sign-in")
+def sign_in(request: Request, resources: Resources, form: OpenForm) -> Response:
+    """Start a session for a person, or for the holder of a key."""
+    target = form.get("next")
+    try:
+        holder, how = _admitted(request, resources, form)
+    except (SignInRefused, TooManyTries) as error:
+        return ask(request, resources, target=target, error=error, email=form.get("email"))
+    response = RedirectResponse(own_path(target), status_code=HTTPStatus.SEE_OTHER)
+    start_session(request, response, resources, holder, how=how)
+    return response
 
 
 @router.get("/enter")
@@ -75,41 +44,54 @@ def enter(request: Request, resources: Resources, token: str = "") -> Response:
     """Sign in by a one-time link. A link used before does no harm to a session that exists."""
     with resources.transaction() as connection:
         holder = redeem_entry(connection, token)
-    if holder is not None and has_right(holder, Right.READ_DESK):
-        return _enter(request, resources, holder, HOME)
+    response = RedirectResponse(HOME, status_code=HTTPStatus.SEE_OTHER)
+    if holder is not None and admission.fault_of(holder) is None:
+        start_session(request, response, resources, holder, how="link")
+        return response
     try:
-        visitor(request, resources)
+        session_holder(request, resources)
     except Unauthorized:
-        return _ask(request, target=HOME, fault="This link was used before, or is too old.")
-    return RedirectResponse(HOME, status_code=HTTPStatus.SEE_OTHER)
+        error = SignInRefused("This link was used before, or is too old.")
+        return ask(request, resources, target=HOME, error=error)
+    return response
 
 
-@router.post("/sign-out", dependencies=[Depends(from_own_page)])
-def sign_out() -> Response:
+@router.post("/sign-out")
+def sign_out(request: Request, resources: Resources, _: SessionForm) -> Response:
     """End the session in this browser."""
     response = RedirectResponse(SIGN_IN, status_code=HTTPStatus.SEE_OTHER)
-    end_session(response)
+    end_session(request, response, resources)
     return response
 
 
-def own_path(target: str) -> str:
-    """The target where it is a page of the console, else the first page: no way out of here."""
-    inside = target == HOME or target.startswith((f"{HOME}/", f"{HOME}?"))
-    clean = target.isprintable() and "\\" not in target and "//" not in target
-    return target if inside and clean else HOME
-
-
-def _enter(request: Request, resources: WebResources, holder: KeyHolder, target: str) -> Response:
-    response = RedirectResponse(own_path(target), status_code=HTTPStatus.SEE_OTHER)
-    start_session(request, response, holder, resources.console)
-    return response
-
-
-def _ask(request: Request, *, target: str, fault: str | None = None) -> Response:
-    return page(
+def ask(
+    request: Request,
+    resources: WebResources,
+    *,
+    target: str,
+    error: FleetError | None = None,
+    email: str = "",
+) -> Response:
+    """The page for signing in; with an error, why that failed before."""
+    sign_on = resources.console.single_sign_on
+    response = page(
         request,
         "sign_in.html",
-        status=HTTPStatus.UNAUTHORIZED if fault else HTTPStatus.OK,
+        status=HTTPStatus(describe(error).status) if error else HTTPStatus.OK,
         target=own_path(target),
-        fault=fault,
+        fault=str(error) if error else None,
+        email=email,
+        single_sign_on=sign_on.title if sign_on else None,
     )
+    response.headers.update(retry_headers(error) if error else {})
+    return response
+
+
+def _admitted(request: Request, resources: WebResources, form: Fields) -> tuple[KeyHolder, str]:
+    address = request.client.host if request.client else None
+    if form.get("email"):
+        person = admission.admit_password(
+            resources, form.get("email"), form.get("password"), address=address
+        )
+        return person, "password"
+    return admission.admit_key(resources, form.get("key"), address=address), "key"

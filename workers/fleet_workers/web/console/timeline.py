@@ -1,35 +1,40 @@
 """Turns journal steps into the entries of a task's timeline."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from uuid import UUID
 
 from fleet_workers.store.journal import Step, StepKind, StepState
+from fleet_workers.store.reviews import ReviewItem
+from fleet_workers.web.console.step_reading import (
+    Check,
+    Fold,
+    Tone,
+    as_words,
+    checks_of,
+    folds_of,
+    standing_of,
+    summary_of,
+)
 
-Tone = Literal["good", "bad", "wait", "quiet"]
+TIMED = frozenset({StepKind.PLAN, StepKind.TOOL})
+"""Steps that touch the outside; all other kinds are notes, made in no time."""
 
-_CALLS = frozenset({StepKind.PLAN, StepKind.TOOL})  # all other kinds are notes, made in no time
-_RULINGS: Mapping[str, tuple[Tone, str]] = {
-    "pass": ("good", "passed"),
-    "review": ("wait", "asks a person"),
-}
 _OFFLINE_PREFIX = "offline-"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fold:
-    """A part that opens on demand. `content` is text, or a value shown as JSON."""
-
-    title: str
-    content: Any
+_PROBLEMS = frozenset({"bad", "wait"})
+_NONE = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One step as a person reads it. `duration` is None for notes and for open steps."""
+    """One step as a person reads it. `duration` is None for notes and for open steps.
+
+    `run` counts the workers' runs from 1, and `run_began` says why there was another one. `after`
+    is the time since the task was taken in, `share` the duration in percent of the longest step.
+    `review` is the item that a person was asked in, or has decided.
+    """
 
     seq: int
     kind: str
@@ -37,17 +42,64 @@ class Entry:
     tone: Tone
     status: str
     summary: str
+    run: int
+    run_began: str
     started_at: datetime | None
+    after: timedelta | None
     duration: timedelta | None
+    share: float | None
     model: str | None
     tokens: int | None
     cost_usd: Decimal | None
+    checks: tuple[Check, ...]
     folds: tuple[Fold, ...]
+    review: UUID | None
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether something was refused, failed, stopped, doubted, or has not ended."""
+        return self.tone in _PROBLEMS or any(each.ruling != "pass" for each in self.checks)
+
+    @property
+    def passed(self) -> int:
+        """How many checks had nothing against it."""
+        return sum(each.ruling == "pass" for each in self.checks)
+
+    @property
+    def objections(self) -> list[Check]:
+        """The checks that did have something against it."""
+        return [each for each in self.checks if each.ruling != "pass"]
 
 
-def build_timeline(steps: Sequence[Step]) -> list[Entry]:
-    """One entry a step, in order."""
-    return [_entry(step) for step in steps]
+def build_timeline(
+    steps: Sequence[Step],
+    *,
+    begun_at: datetime,
+    reviews: Sequence[ReviewItem] = (),
+    epochs: Mapping[int, int] | None = None,
+) -> list[Entry]:
+    """One entry a step, in order.
+
+    The task was taken in at `begun_at`; `epochs` tells by which claim each step was written last.
+    """
+    runs = _runs(steps, epochs or {})
+    places = _review_places(steps, reviews)
+    longest = max((duration_of(step) or _NONE for step in steps), default=_NONE)
+    began = {
+        run: _why_again(steps[place - 1]) if place else ""
+        for place, run in reversed(list(enumerate(runs)))
+    }
+    return [
+        _entry(
+            step,
+            run=run,
+            run_began=began[run],
+            begun_at=begun_at,
+            longest=longest,
+            review=places.get(step.seq),
+        )
+        for step, run in zip(steps, runs, strict=True)
+    ]
 
 
 def used_offline_model(steps: Sequence[Step]) -> bool:
@@ -57,96 +109,90 @@ def used_offline_model(steps: Sequence[Step]) -> bool:
     )
 
 
-def _entry(step: Step) -> Entry:
-    tone, status = _standing(step)
+def _entry(
+    step: Step,
+    *,
+    run: int,
+    run_began: str,
+    begun_at: datetime,
+    longest: timedelta,
+    review: UUID | None,
+) -> Entry:
+    tone, status = standing_of(step)
     result = step.result or {}
+    duration = duration_of(step)
+    after = step.started_at - begun_at if step.started_at is not None else None
     return Entry(
         seq=step.seq,
         kind=step.kind.value,
         name=step.name,
         tone=tone,
         status=status,
-        summary=_summary(step, result),
+        summary=summary_of(step, result),
+        run=run,
+        run_began=run_began,
         started_at=step.started_at,
-        duration=_duration(step),
-        model=step.usage.model if step.usage else _text(result.get("model")) or None,
+        after=after,
+        duration=duration,
+        share=100 * (duration / longest) if duration and longest else None,
+        model=step.usage.model if step.usage else as_words(result.get("model")) or None,
         tokens=step.usage.tokens if step.usage else None,
         cost_usd=step.usage.cost_usd if step.usage else None,
-        folds=tuple(_folds(step, result)),
+        checks=checks_of(step, result),
+        folds=tuple(folds_of(step, result)),
+        review=review,
     )
 
 
-def _standing(step: Step) -> tuple[Tone, str]:
-    result = step.result or {}
-    if step.state is StepState.STARTED:
-        return "wait", "started"
-    if step.kind is StepKind.FAILURE or "error" in result:
-        return "bad", "failed"
-    if step.kind in {StepKind.GATE, StepKind.REVIEW}:
-        ruling = "review" if step.kind is StepKind.REVIEW else _text(result.get("ruling"))
-        return _RULINGS.get(ruling, ("bad", "refused"))
-    if result.get("signals"):
-        return "wait", "suspicious"
-    return ("good", "done") if step.kind in _CALLS else ("quiet", "noted")
-
-
-def _summary(step: Step, result: Mapping[str, Any]) -> str:
-    if step.kind is StepKind.PLAN and step.result is not None:
-        calls = [_text(call.get("name")) for call in result.get("calls") or []]
-        return f"asks for {', '.join(calls)}" if calls else "replies in words"
-    if error := result.get("error"):
-        return _text(error)
-    for field in ("reason", "answer", "message", "agent"):
-        if said := result.get(field):
-            return _text(said)
-    signals = result.get("signals")
-    if isinstance(signals, list) and signals:
-        return ", ".join(_text(signal) for signal in signals)
-    score = result.get("score")
-    reasons = result.get("reasons")
-    if isinstance(score, int | float):
-        why = "; ".join(_text(reason) for reason in reasons) if isinstance(reasons, list) else ""
-        return f"{score:.2f}" + (f": {why}" if why else "")
-    return ""
-
-
-def _folds(step: Step, result: Mapping[str, Any]) -> list[Fold]:
-    if step.kind is StepKind.PLAN:
-        words = [Fold(title="Reply", content=result["text"])] if result.get("text") else []
-        calls = [
-            Fold(title=f"Call: {_text(call.get('name'))}", content=_arguments(call))
-            for call in result.get("calls") or []
-        ]
-        return words + calls
-    folds = []
-    if step.kind is StepKind.TOOL:
-        folds.append(Fold(title="Arguments", content=step.request.get("arguments", step.request)))
-        if gates := step.request.get("gates"):
-            folds.append(Fold(title="Gates", content=gates))
-    elif step.request:
-        folds.append(Fold(title="Request", content=dict(step.request)))
-    if step.kind is StepKind.TOOL and "value" in result:
-        folds.append(Fold(title="Result", content=result["value"]))
-    elif result:
-        folds.append(Fold(title="Result", content=dict(result)))
-    return folds
-
-
-def _arguments(call: Mapping[str, Any]) -> object:
-    text = _text(call.get("arguments"))
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _duration(step: Step) -> timedelta | None:
-    if step.kind not in _CALLS or step.started_at is None or step.finished_at is None:
+def duration_of(step: Step) -> timedelta | None:
+    """How long a model or a tool took; None for notes and for steps that have not ended."""
+    if step.kind not in TIMED or step.started_at is None or step.finished_at is None:
         return None
-    return step.finished_at - step.started_at
+    return max(_NONE, step.finished_at - step.started_at)
 
 
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+def _why_again(before: Step) -> str:
+    """Why a worker took the task up again after this step."""
+    match before.kind:
+        case StepKind.TRIAGE:
+            return f"in the pool of {as_words((before.result or {}).get('agent'))}"
+        case StepKind.FAILURE:
+            return "the next attempt"
+        case StepKind.REVIEW:
+            return "after a person's word"
+        case _:
+            return "taken up again: by another worker, after a stop or a pause"
+
+
+def _runs(steps: Sequence[Step], epochs: Mapping[int, int]) -> list[int]:
+    """The number of each step's run. A step taken over from a dead worker belongs to the later.
+
+    A decision is written under the claim of the run that asked for it.
+    """
+    numbers: list[int] = []
+    run, last = 1, None
+    for step in steps:
+        epoch = epochs.get(step.seq, last)
+        if last is not None and epoch is not None and epoch > last:
+            run += 1
+        last = epoch if last is None else max(last, epoch or last)
+        numbers.append(run)
+    return numbers
+
+
+def _review_places(steps: Sequence[Step], reviews: Sequence[ReviewItem]) -> dict[int, UUID]:
+    """Which step is about which item: those asked in by their order, decisions by their id."""
+    known = {str(each.id): each.id for each in reviews}
+    left = list(reviews)
+    found: dict[int, UUID] = {}
+    for step in steps:
+        if step.kind is not StepKind.REVIEW or step.state is not StepState.DONE:
+            continue
+        named = known.get(str((step.result or {}).get("review")))
+        asked = next((each for each in left if each.kind == step.name), None)
+        if named is not None:
+            found[step.seq] = named
+        elif asked is not None:
+            found[step.seq] = asked.id
+            left.remove(asked)
+    return found

@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pika
+from kombu import Connection
 from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import AMQPError, ChannelClosedByBroker
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.exceptions import AMQPConnectionError, AMQPError, ChannelClosedByBroker
 
 from fleet_contracts.errors import Unavailable
 
@@ -28,10 +30,17 @@ def connect(broker_url: str, *, timeout_seconds: float) -> pika.BlockingConnecti
     *others, last = broker_url.split(";")
     for url in others:
         try:
-            return pika.BlockingConnection(_parameters(url, timeout_seconds))
+            return _open(url, timeout_seconds)
         except (AMQPError, OSError):
             continue
-    return pika.BlockingConnection(_parameters(last, timeout_seconds))
+    return _open(last, timeout_seconds)
+
+
+def _open(url: str, timeout_seconds: float) -> pika.BlockingConnection:
+    try:
+        return pika.BlockingConnection(_parameters(url, timeout_seconds))
+    except AMQPConnectorException as error:  # a time-out, which is none of pika's own errors
+        raise AMQPConnectionError(repr(error)) from error
 
 
 @contextmanager
@@ -56,6 +65,8 @@ def connected(broker_url: str) -> Iterator[pika.BlockingConnection]:
 
 def _parameters(url: str, timeout_seconds: float) -> pika.URLParameters:
     parameters = pika.URLParameters(url.replace("pyamqp", "amqp", 1))
+    # pika reads `//`, Celery's way to name the virtual host `/`, as one without a name.
+    parameters.virtual_host = Connection(url).virtual_host
     parameters.socket_timeout = timeout_seconds
     parameters.stack_timeout = timeout_seconds
     parameters.blocked_connection_timeout = timeout_seconds

@@ -1,0 +1,1 @@
+"""Looks at everything that a fleet stands on, and says what to do about what is wrong."""

@@ -1,0 +1,1 @@
+"""Flower for the fleet: who works on which delivery, without what customers wrote."""

@@ -1,0 +1,1 @@
+"""Takes in tasks that come as plain JSON on RabbitMQ, from any language."""

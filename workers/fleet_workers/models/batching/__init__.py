@@ -1,0 +1,1 @@
+"""Lets alike requests that are in flight together share one call."""

@@ -1,0 +1,1 @@
+"""Sends questions that have time to the provider's Batch API, which answers within a day."""
