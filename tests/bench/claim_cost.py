@@ -16,6 +16,7 @@ from bench.fleet_run import AGENT, AGENTS, TEXT, asked_at
 from bench.instant_model import use_instant_model
 from fleet_contracts.envelope import build_envelope
 from fleet_contracts.topology import agent_address
+from fleet_workers.controller.reception import Delivery
 from fleet_workers.janitor.sweep import Sweeper
 from fleet_workers.settings import Settings
 from fleet_workers.telemetry.logs import configure_logs
@@ -48,8 +49,8 @@ class Side:
                 session_id=f"session {number}" if kind == "session_task" else None,
             )
             begun_at = time.time()
-            deliver = partial(self.parts.executor.deliver, envelope.to_dict())
-            self._time(kind, partial(deliver, queue=agent_address(AGENT), traceparent=None))
+            delivery = Delivery(payload=envelope.to_dict(), queue=agent_address(AGENT))
+            self._time(kind, partial(self.parts.executor.deliver, delivery))
             first = asked_at(self.stack, envelope.id) - begun_at
             self._note(f"{kind}_to_first_step", first)
 

@@ -48,16 +48,21 @@ def measure_drain(done: Callable[[], int], *, total: int, clock: ProcessorClock)
     )
 
 
-def reach(condition: Callable[[], bool], *, pause_seconds: float = 0.1) -> None:
+def reach(
+    condition: Callable[[], bool],
+    *,
+    pause_seconds: float = 0.1,
+    limit_seconds: float = _LIMIT_SECONDS,
+) -> None:
     """Wait until something holds.
 
     Raises:
         Disturbed: It has not come about in time.
     """
-    deadline = time.monotonic() + _LIMIT_SECONDS
+    deadline = time.monotonic() + limit_seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise Disturbed(f"Not done after {_LIMIT_SECONDS} s.")
+            raise Disturbed(f"Not done after {limit_seconds:.0f} s.")
         time.sleep(pause_seconds)
 
 

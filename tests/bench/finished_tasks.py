@@ -1,5 +1,7 @@
 """Fills the store with tasks that are over, as months of work would leave them."""
 
+from datetime import timedelta
+
 from sqlalchemy import Engine, text
 
 _BATCH = 200_000
@@ -26,19 +28,26 @@ FROM (
         'cus_' || n % 50000 AS customer,
         CASE WHEN n % 2 = 0 THEN 'session ' || n / 2 % 1000 END AS session,
         repeat(md5((n * 7)::text) || ' ', 8) AS words,
-        now() - (10000000 - n) * interval '1 second' AS at
+        now() - (10000000 - n) * CAST(:apart AS interval) AS at
     FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS n
 ) AS made
 """)
 
 
-def add_finished_tasks(engine: Engine, count: int) -> None:
-    """Add tasks, then tidy up as autovacuum does in time."""
+def add_finished_tasks(
+    engine: Engine, count: int, *, have: int = 0, apart: timedelta = timedelta(seconds=1)
+) -> None:
+    """Add tasks until there are `count`, then tidy up as autovacuum does in time.
+
+    They end `apart` from each other. Nobody is told of them: no trigger sees them.
+    """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))
-        for first in range(1, count + 1, _BATCH):
+        connection.execute(text("SET session_replication_role = replica"))
+        for first in range(have + 1, count + 1, _BATCH):
             last = min(first + _BATCH - 1, count)
-            connection.execute(_ADD, {"first": first, "last": last})
+            connection.execute(_ADD, {"first": first, "last": last, "apart": apart})
+        connection.execute(text("RESET session_replication_role"))
         connection.execute(text("VACUUM (ANALYZE) tasks"))
         # Written back now, so that it is not done while tasks are timed.
         connection.execute(text("CHECKPOINT"))

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -52,12 +52,19 @@ def bench_fleet(
     janitor: bool = False,
     web: bool = False,
     model_url: str | None = None,
+    agent: str = AGENT,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[BenchFleet]:
     """Start processes and wait until they are ready; they end with the block.
 
     Without `model_url` the workers have a model of their own that answers at once.
+    `environment` is what all processes are given besides.
     """
-    every = {**_DEFAULTS, **({"OPENAI_BASE_URL": f"{model_url}/v1"} if model_url else {})}
+    every = {
+        **DEFAULTS,
+        **(environment or {}),
+        **({"OPENAI_BASE_URL": f"{model_url}/v1"} if model_url else {}),
+    }
     with (
         tempfile.TemporaryDirectory() as folder,
         running_fleet(stack, Path(folder), every) as fleet,
@@ -67,7 +74,8 @@ def bench_fleet(
         if web:
             fleet.start_web()
         started = tuple(
-            _start_worker(stack, Path(folder), number, slots, every) for number in range(workers)
+            _start_worker(stack, Path(folder), number, (agent, "--slots", str(slots)), every)
+            for number in range(workers)
         )
         fleet.processes.extend(started)
         fleet.wait_ready()
@@ -79,12 +87,12 @@ def fill_queue(stack: Stack, count: int, *, text: str = TEXT) -> None:
     postman = Postman(stack.engine, stack.broker_url)
     postman.declare([AGENT])
     postman.close()
-    submit_many(Fleet(stack, Path(), {}), count, text=text)
+    submit_many(Fleet(stack, Path(), {}), count, text=f"{text} ")
 
 
-def submit_many(fleet: Fleet, count: int, *, text: str = TEXT) -> None:
-    """Submit tasks over the broker, each with a text of its own."""
-    items = ({"text": f"{text} {each}", "agent": AGENT} for each in range(count))
+def submit_many(fleet: Fleet, count: int, *, text: str = f"{TEXT} ", agent: str = AGENT) -> None:
+    """Submit tasks over the broker, each with its number behind the text."""
+    items = ({"text": f"{text}{each}", "agent": agent} for each in range(count))
     with fleet.client() as client:
         for result in client.submit_many(items):
             if result.error is not None:
@@ -110,7 +118,7 @@ def asked_at(stack: Stack, task_id: UUID) -> float:
 
 
 def _start_worker(
-    stack: Stack, folder: Path, number: int, slots: int, environment: dict[str, str]
+    stack: Stack, folder: Path, number: int, words: tuple[str, ...], environment: dict[str, str]
 ) -> FleetProcess:
     every = {
         **{name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)},
@@ -118,8 +126,7 @@ def _start_worker(
         **environment,
     }
     program = "fleet_workers.cli" if "OPENAI_BASE_URL" in environment else "bench.fleet_worker"
-    words = (program, "worker", AGENT, "--slots", str(slots))
-    return FleetProcess(f"bench_{number}", words, every, folder, None)
+    return FleetProcess(f"bench_{number}", (program, "worker", *words), every, folder, None)
 
 
 def _default_seconds(name: str) -> str:
@@ -127,7 +134,7 @@ def _default_seconds(name: str) -> str:
     return str(duration.total_seconds())
 
 
-_DEFAULTS = {
+DEFAULTS = {
     "OPENAI_API_KEY": "any",
     "FLEET_MODEL_SMALL": "instant",
     "FLEET_AGENTS_PATH": str(AGENTS),

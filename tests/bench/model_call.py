@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bench.bare_celery import ASK
 from bench.bare_run import bare_queue, bare_workers, waiting
@@ -17,6 +18,7 @@ from fleet_contracts.envelope import build_envelope
 from fleet_workers.agents import load_release
 from fleet_workers.controller.conversation import build_tools, hold_conversation
 from fleet_workers.controller.situation import Situation
+from support.ports import free_port
 from support.stacks import open_stack
 
 _TASKS = 1000
@@ -26,7 +28,7 @@ _SLOTS = 100  # so that no side can do more than 200 tasks/s
 
 def measure() -> Iterator[Said]:
     """One worker process on each side, the same question, the same endpoint."""
-    with model_stub() as url:
+    with model_stub(_DELAY_SECONDS) as url:
         fleet = _drain_fleet(url)
         yield from fleet.figures("model_call.fleet")
         bare = _drain_celery(url)
@@ -47,7 +49,7 @@ def _drain_fleet(model_url: str) -> Drain:
 
 
 def _drain_celery(model_url: str) -> Drain:
-    every = [_question()] * _TASKS
+    every = [ask_messages()] * _TASKS
     with open_stack("rabbitmq") as stack, bare_queue(stack, ASK, every):
         address = {"OPENAI_BASE_URL": f"{model_url}/v1"}
         with bare_workers(stack, workers=1, slots=_SLOTS, **address) as pids:
@@ -55,7 +57,7 @@ def _drain_celery(model_url: str) -> Drain:
             return measure_drain(lambda: _TASKS - waiting(), total=_TASKS, clock=clock)
 
 
-def _question() -> tuple[list[object], list[object]]:
+def ask_messages() -> tuple[list[Any], list[Any]]:
     """What the fleet asks the model for such a task."""
     release = load_release(AGENTS / AGENT)
     envelope = build_envelope(tenant="acme", agent=AGENT, input=TEXT)
@@ -64,12 +66,18 @@ def _question() -> tuple[list[object], list[object]]:
 
 
 @contextmanager
-def model_stub() -> Iterator[str]:
+def model_stub(delay_seconds: float) -> Iterator[str]:
     """The endpoint as a process of its own; gives its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    program = Path(__file__).parent / "model_stub.py"
-    stub = subprocess.Popen((sys.executable, program, str(port), str(_DELAY_SECONDS)))
+    with serve_program("model_stub.py", str(delay_seconds)) as url:
+        yield url
+
+
+@contextmanager
+def serve_program(name: str, *arguments: str) -> Iterator[str]:
+    """A program of this folder that serves on the port that it is told; gives its address."""
+    port = free_port()
+    program = Path(__file__).parent / name
+    stub = subprocess.Popen((sys.executable, program, str(port), *arguments))
     try:
         reach(lambda: _answers(port))
         yield f"http://127.0.0.1:{port}"

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +16,7 @@ from chaos.points import MARKS_VARIABLE
 from chaos.pool import Death, WorkerPool
 from chaos.scenarios import SCRIPTS, TENANT
 from fleet_workers.settings import Settings
+from support.ports import free_port
 
 _HERE = Path(__file__).parent
 _CLI = "fleet_workers.cli"
@@ -107,8 +107,7 @@ def _environment(ground: Ground, *, model_url: str, business_url: str) -> Mappin
 
 
 def _free_url() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 def _port(url: str) -> str:

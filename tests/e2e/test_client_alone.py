@@ -16,9 +16,9 @@ import pytest
 from fleet_contracts.envelope import parse_envelope
 from fleet_contracts.topology import AGENTS_EXCHANGE, agent_address, agent_queue_arguments
 from support.fleet_api_stub import Answer, FleetApiStub, Received
+from support.servers import RABBITMQ, need
 
 _REPOSITORY = Path(__file__).parents[2]
-_BROKER_URL = "amqp://guest:guest@127.0.0.1:5672//"
 _FOREIGN = ("celery", "sqlalchemy", "fastapi", "openai", "fleet_workers")
 
 # Building and installing takes a few seconds with a warm cache, and a minute without.
@@ -49,12 +49,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def agent_queue() -> Iterator[tuple[str, pika.adapters.blocking_connection.BlockingChannel]]:
     """A throwaway agent's queue on RabbitMQ, as a worker declares it."""
-    try:
-        connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1"))
-    except (pika.exceptions.AMQPConnectionError, OSError):
-        if os.environ.get("CI"):
-            raise
-        pytest.skip("no RabbitMQ at 127.0.0.1:5672")
+    need("RabbitMQ")
+    connection = pika.BlockingConnection(pika.URLParameters(RABBITMQ))
     agent = f"zz_client_test_{uuid4().hex[:12]}"
     queue = agent_address(agent)
     channel = connection.channel()
@@ -92,7 +88,7 @@ def test_a_task_goes_to_rabbitmq(
     agent, channel = agent_queue
     code = (
         "from fleet_client import FleetClient\n"
-        f"with FleetClient({_BROKER_URL!r}, tenant='acme') as client:\n"
+        f"with FleetClient({RABBITMQ!r}, tenant='acme') as client:\n"
         f"    print(client.submit('Refund 🎉', agent={agent!r}, data={{'n': 1}}).id)\n"
     )
     task_id = _run(environment / "python", "-c", code, cwd=tmp_path).strip()

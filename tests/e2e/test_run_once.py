@@ -22,9 +22,9 @@ REQUESTS = (
 
 
 @pytest.mark.timeout(240)
-def test_a_run_works_through_an_inbox_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_run_works_through_an_inbox_and_leaves_nothing_behind(passable: Path) -> None:
     # Given a folder with a space in its name, an inbox, and an agent of the user's own
-    home = tmp_path / "my fleet"
+    home = passable / "my fleet"
     home.mkdir()
     inbox = home / "inbox.jsonl"
     inbox.write_text("".join(json.dumps(request) + "\n" for request in REQUESTS))

@@ -20,7 +20,7 @@ from fleet_workers.embedded.supervisor import Supervisor
 TESTS = Path(__file__).parents[1]
 
 DUMMIES = """
-import sys
+import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from support.dummies import PARENT, STUBBORN, dummy
@@ -37,6 +37,9 @@ with Supervisor(FleetFolder(folder / "fleet")) as supervisor:
         dummy(folder, "parent", PARENT),
     )
     supervisor.watch()
+    supervisor.add(dummy(folder, "added"))
+    while not supervisor.standing()["added"].is_ready:
+        time.sleep(0.05)
     print("started", flush=True)
     supervisor.stop_requested.wait()
 """
@@ -99,7 +102,7 @@ def test_a_supervisor_killed_at_work_leaves_nothing_and_the_folder_is_free(tmp_p
     with start_program(DUMMIES, tmp_path) as program:
         assert program.stdout
         assert program.stdout.readlines(10) == ["starting\n", "started\n"]
-        assert len(living(tmp_path)) == 10  # with the child of one, the supervisor, the watchdog
+        assert len(living(tmp_path)) == 11  # with the child of one, the supervisor, the watchdog
         program.send_signal(signal.SIGKILL)
     # When the next fleet starts at once, it waits for the watchdog to be done
     with Supervisor(FleetFolder(tmp_path / "fleet")):
@@ -109,12 +112,10 @@ def test_a_supervisor_killed_at_work_leaves_nothing_and_the_folder_is_free(tmp_p
     assert_nothing_is_left(tmp_path)
 
 
-def test_servers_come_back_with_their_data_after_everything_was_killed(tmp_path: Path) -> None:
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o711)  # under root, PostgreSQL's unprivileged user passes through
-    with running_servers(tmp_path / "fleet") as servers:
+def test_servers_come_back_with_their_data_after_everything_was_killed(passable: Path) -> None:
+    with running_servers(passable / "fleet") as servers:
         store, broker = servers.postgres.url("postgres"), servers.valkey.url(0)
-    with start_program(SERVERS, tmp_path) as program:
+    with start_program(SERVERS, passable) as program:
         assert program.stdout
         assert program.stdout.readline() == "starting\n"
         assert program.stdout.readline() == "started\n"
@@ -122,10 +123,10 @@ def test_servers_come_back_with_their_data_after_everything_was_killed(tmp_path:
             connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
         with redis.Redis.from_url(broker) as client:
             client.set("kept", "too")
-        for process in living(tmp_path):
+        for process in living(passable):
             process.kill()
-    assert_nothing_is_left(tmp_path)
-    with running_servers(tmp_path / "fleet"):
+    assert_nothing_is_left(passable)
+    with running_servers(passable / "fleet"):
         with psycopg.connect(store) as connection:
             assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
         with redis.Redis.from_url(broker) as client:

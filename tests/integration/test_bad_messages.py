@@ -6,10 +6,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import redis
 
 from fleet_contracts.codec import encode_task
 from fleet_contracts.envelope import MAX_ENVELOPE_BYTES, build_envelope
 from fleet_contracts.states import TaskState
+from fleet_contracts.topology import agent_address
 from support.bench import TRACK_AND_TELL, Bench, dead_letter_of, publish, script, until, view
 from support.stacks import Stack
 
@@ -67,6 +69,17 @@ def test_a_bare_number_is_kept_with_its_reason(bench: Bench, stack: Stack) -> No
     number = str(uuid4().int)
     publish(stack, number, content_type="application/json", content_encoding="utf-8")
     assert until(lambda: dead_letter_of(stack, number), what="the dead letter").reason
+    _still_works(bench)
+
+
+def test_a_text_that_is_no_message_is_kept_with_its_reason(bench: Bench, stack: Stack) -> None:
+    if stack.name != "embedded":
+        pytest.skip("RabbitMQ takes nothing but messages.")
+    marker = f"marker{uuid4().hex}"
+    with redis.Redis.from_url(stack.broker_url) as valkey:
+        valkey.lpush(agent_address("parcels"), marker)
+    letter = until(lambda: dead_letter_of(stack, marker), what="the dead letter")
+    assert letter.reason == "invalid_envelope"
     _still_works(bench)
 
 

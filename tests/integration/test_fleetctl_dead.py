@@ -48,7 +48,7 @@ def test_a_killed_bulk_replay_goes_on_and_replays_each_letter_once(
     letters = [graveyard.dead() for _ in range(80)]
     stays = graveyard.dead(agent="frail")
     environment = environment_on(quiet)
-    words = ("dead", "replay", "--agent", "parcels", "--rate", "12")
+    words = ("dead", "replay", "--agent", "parcels", "--rate", "8")
     # When the command is killed in the middle
     first = start_fleetctl(environment, *words)
     until(lambda: replayed(graveyard) >= 8, what="the first letters", seconds=40)
@@ -63,7 +63,7 @@ def test_a_killed_bulk_replay_goes_on_and_replays_each_letter_once(
     second = start_fleetctl(environment, *words)
     until(lambda: replayed(graveyard) >= between + 4, what="more letters", seconds=40)
     second.send_signal(signal.SIGINT)
-    output = second.communicate()[0]
+    output = second.communicate(timeout=25)[0]
     assert second.returncode == 130, output
     (job,) = re.findall(r"dead replay --resume (\S+)", output)
     assert replayed(graveyard) < 80

@@ -21,6 +21,7 @@ from fleet_workers.agents.manifest import load_manifest
 from fleet_workers.testing import call_tool, close_servers
 from fleet_workers.tools.importers.fetch import fetch_imports
 from fleet_workers.tools.importers.load import load_imports
+from support.ports import free_port
 
 PACKAGE = "@modelcontextprotocol/server-everything"
 VERSION = "2026.8.31"
@@ -63,7 +64,7 @@ class Everything:
     def __init__(self, folder: Path, program: Path, *, over_http: bool) -> None:
         self.is_over_http = over_http
         self._program = program
-        self._port = _free_port() if over_http else None
+        self._port = free_port() if over_http else None
         self._served: subprocess.Popen[bytes] | None = None
         self.variables = {"EVERYTHING_URL": f"http://127.0.0.1:{self._port}/mcp"}
         source = 'url_variable = "EVERYTHING_URL"'
@@ -215,9 +216,3 @@ def _begin(threads: ThreadPoolExecutor, everything: Everything, name: str) -> "F
     begun = threads.submit(everything.call, name, fence=is_out.set, duration=2, steps=1)
     assert is_out.wait(10)
     return begun
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -1,7 +1,6 @@
 """What a producer sees of the fleet, the same on both stacks."""
 
 import json
-import socket
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,6 +22,7 @@ from fleet_workers.testing import (
     stall,
 )
 from support.bench import TRACK_AND_TELL, Bench, dead_letter_of, script, until, view
+from support.ports import free_port
 from support.stacks import Stack
 
 # --- ways in -------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ def test_low_confidence_waits_for_a_person_who_is_told(bench: Bench, stack: Stac
     assert parked.outcome.review_kind is ReviewKind.LOW_CONFIDENCE
     message = until(lambda: _review_message(stack, task.id), what="the message for people")
     assert message["packet"]["request"] == text
-    assert message["packet"]["proposal"] == {"answer": "In Lyon, I guess."}
+    assert message["packet"]["proposal"]["answer"] == "In Lyon, I guess."
     assert "0.30" in message["reason"]
 
 
@@ -106,8 +106,7 @@ def _review_message(stack: Stack, task_id: UUID) -> dict[str, Any] | None:
 
 
 def test_tasks_outlive_an_endpoint_that_is_down_slow_or_mad(bench: Bench, stack: Stack) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     worker = bench.fleet.start_worker(
         "frail", OPENAI_BASE_URL=f"http://127.0.0.1:{port}/v1", FLEET_MODEL_TIMEOUT="0.5"
     )

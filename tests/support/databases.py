@@ -9,13 +9,23 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 
 from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
-from fleet_workers.store.migrate import create_database, upgrade
+from fleet_workers.store import (
+    audit_tables,
+    desk_tables,
+    event_tables,
+    limit_tables,
+    money_tables,
+    timing_tables,
+)
+from fleet_workers.store.migrate import upgrade
 from fleet_workers.store.tables import metadata
 from support.embedded_stack import temporary_servers
 
 SERVER_URL_VARIABLE = "FLEET_TEST_POSTGRES_URL"
+_ALL_TABLES = (audit_tables, desk_tables, event_tables, limit_tables, money_tables, timing_tables)
+"""Modules without which the metadata would not know all tables."""
 _DEFAULT_SERVER_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
 
 
@@ -25,19 +35,35 @@ def temporary_database(*, migrated: bool = True) -> Iterator[str]:
 
     It is dropped at the end, together with connections that are still open.
     """
-    server = make_url(_server_url()).set(drivername="postgresql+psycopg")
-    name = f"fleet_test_{secrets.token_hex(6)}"
-    url = server.set(database=name).render_as_string(hide_password=False)
-    create_database(url)
-    try:
-        if migrated:
-            upgrade(url)
+    with _database(_migrated() if migrated else "") as url:
         yield url
+
+
+@cache
+def _migrated() -> str:
+    """The name of a database with the tables, migrated once a process; the others are copies."""
+    kept = ExitStack()
+    atexit.register(kept.close)
+    url = kept.enter_context(_database(""))
+    upgrade(url)
+    return str(make_url(url).database)
+
+
+@contextmanager
+def _database(source: str) -> Iterator[str]:
+    name = f"fleet_test_{secrets.token_hex(6)}"
+    _on_server(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{source}"' if source else ""))
+    try:
+        yield _server().set(database=name).render_as_string(hide_password=False)
     finally:
-        engine = create_engine(server.set(database="postgres"), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
-        engine.dispose()
+        _on_server(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _on_server(statement: str) -> None:
+    engine = create_engine(_server(), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
 
 
 def empty_tables(connection: Connection) -> None:
@@ -45,6 +71,10 @@ def empty_tables(connection: Connection) -> None:
     for table in metadata.tables.values():
         if not table.name.startswith("audit"):
             connection.execute(table.delete())
+
+
+def _server() -> URL:
+    return make_url(_server_url()).set(drivername="postgresql+psycopg", database="postgres")
 
 
 @cache

@@ -32,6 +32,7 @@ def dummy(
     stage: Stage = Stage.WORKERS,
     grace_seconds: float = 5.0,
     ready_within_seconds: float = 20.0,
+    is_spare: bool = False,
 ) -> ProcessSpec:
     """A Python program as a process. Its environment names its ready file, and MARK the folder."""
     ready = folder / f"{name}.ready"
@@ -44,4 +45,5 @@ def dummy(
         grace_seconds=grace_seconds,
         ready_within_seconds=ready_within_seconds,
         removed_first=(ready,),
+        is_spare=is_spare,
     )

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx2
 
 from fleet_client import FleetClient
+from support.ports import free_port
 from support.stacks import Stack
 
 _CLI = "fleet_workers.cli"
@@ -92,6 +92,7 @@ class Fleet:
         self.api_url = ""
         self.processes: list[FleetProcess] = []
         self._folder = folder
+        self.metrics_folder = folder / "metrics"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("FLEET_")},
             **stack.environment(),
@@ -102,6 +103,7 @@ class Fleet:
             "FLEET_LEASE_RENEWAL": "0.7",
             "FLEET_RETRY_CAP": "1",
             "FLEET_JANITOR_INTERVAL": "0.2",
+            "FLEET_METRICS_TARGETS": str(self.metrics_folder),
             **environment,
         }
 
@@ -113,14 +115,23 @@ class Fleet:
         return self._start("janitor", (_CLI, "janitor"))
 
     def start_web(self) -> FleetProcess:
-        port = _free_port()
+        port = free_port()
         self.api_url = f"http://127.0.0.1:{port}"
         words = (_CLI, "web", "--port", str(port))
         return self._start("web", words, health_url=f"{self.api_url}/readyz")
 
+    def start_flower(self, *, user: str, password: str, **environment: str) -> str:
+        """Start Flower; gives its base URL."""
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        environment["FLOWER_BASIC_AUTH"] = f"{user}:{password}"
+        words = (_CLI, "flower", "--port", str(port))
+        self._start("flower", words, environment=environment, health_url=f"{url}/healthcheck")
+        return url
+
     def start_service(self, module: str, *words: str) -> str:
         """Start a module that takes --port and answers /healthz; gives its base URL."""
-        port = _free_port()
+        port = free_port()
         url = f"http://127.0.0.1:{port}"
         every = (module, "--port", str(port), *words)
         self._start(module.rpartition(".")[2], every, health_url=f"{url}/healthz")
@@ -163,12 +174,6 @@ class Fleet:
         process = FleetProcess(numbered, words, every, self._folder, health_url)
         self.processes.append(process)
         return process
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
 
 
 @contextlib.contextmanager

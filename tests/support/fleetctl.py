@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from fleet_workers.cli.terminal import console
 from support.stacks import Stack
 
 AGENTS = Path(__file__).parent / "agents"
@@ -18,6 +21,15 @@ def environment_on(stack: Stack, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FLEET_")}
     wide = {"COLUMNS": "220", "TERM": "dumb", "FLEET_AGENTS_PATH": str(AGENTS)}
     return {**kept, **wide, **stack.environment(), **more}
+
+
+def see_only_the_store(monkeypatch: pytest.MonkeyPatch, url: str, *, width: int) -> None:
+    """Commands of this process find a store, the agents of the tests, and nothing else."""
+    monkeypatch.setenv("FLEET_STORE_URL", url.replace("+psycopg", ""))
+    monkeypatch.setenv("FLEET_REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("FLEET_BROKER_URL", "amqp://127.0.0.1:1")
+    monkeypatch.setenv("FLEET_AGENTS_PATH", str(AGENTS))
+    monkeypatch.setattr(console, "width", width)
 
 
 def fleetctl(environment: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:

@@ -2,21 +2,14 @@
 
 import contextlib
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from support.loopback import served
 
 Answer = Callable[[str, dict[str, Any], Mapping[str, str]], tuple[int, Any]]
 """Takes path, JSON body and headers; gives status and JSON-ready value."""
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A killed worker hangs up: expected here."""
 
 
 @contextlib.contextmanager
@@ -41,12 +34,5 @@ def json_service(answer: Answer) -> Iterator[str]:
         def log_message(self, *_words: Any) -> None:
             pass
 
-    server = _Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(Handler) as port:
+        yield f"http://127.0.0.1:{port}"

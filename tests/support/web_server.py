@@ -1,5 +1,6 @@
 """Runs the web process on a loopback port inside the test process, on a store of its own."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -7,11 +8,14 @@ from datetime import timedelta
 from uuid import UUID
 
 import httpx2
+from fastapi import FastAPI
 from sqlalchemy import Connection, Engine, func, select
 
 from fleet_contracts.envelope import build_envelope
 from fleet_contracts.outcome import Outcome, OutcomeKind, ReviewKind
 from fleet_workers.agents import load_catalogue
+from fleet_workers.desk_file import SignInSection
+from fleet_workers.resilience.limits import RateLimits
 from fleet_workers.store import claims, endings, reviews, tasks
 from fleet_workers.store.accounts import add_key, add_tenant
 from fleet_workers.store.claims import Claim, Holder
@@ -21,6 +25,7 @@ from fleet_workers.store.outbox import Letter
 from fleet_workers.store.reviews import ReviewItem
 from fleet_workers.store.tables import metadata
 from fleet_workers.web import WebResources, create_app
+from fleet_workers.web.resources import ConsoleSettings
 from support.asgi_server import serving
 from support.databases import empty_tables
 
@@ -35,6 +40,7 @@ class Site:
     url: str
     engine: Engine
     resources: WebResources
+    app: FastAPI
     published: list[Letter] = field(default_factory=list)
 
     def key(self, role: str = "producer", tenant: str = "acme") -> str:
@@ -103,6 +109,18 @@ class Site:
         journal.flush()
 
 
+def csrf_of(client: httpx2.Client, page: str = "/console") -> str:
+    """The token that the forms of a signed-in client's session carry, read from a page."""
+    found = re.search(r'name="csrf" value="([0-9a-f]{64})"', client.get(page).text)
+    assert found is not None, f"{page} has no form of a session"
+    return found[1]
+
+
+def send_form(client: httpx2.Client, path: str, **fields: str | list[str]) -> httpx2.Response:
+    """Send a form as a page of the client's session would."""
+    return client.post(path, data={"csrf": csrf_of(client), **fields})
+
+
 def claimed_task(connection: Connection, *, agent: str, tenant: str, **fields: object) -> Claim:
     """Record a task and claim it."""
     given = {"input": "Where is my money?", **fields}
@@ -114,14 +132,26 @@ def claimed_task(connection: Connection, *, agent: str, tenant: str, **fields: o
 
 
 @contextmanager
-def running_site(database_url: str) -> Iterator[Site]:
-    """Serve on a free port until the block ends."""
+def running_site(
+    database_url: str, *, console: ConsoleSettings | None = None, limits: RateLimits | None = None
+) -> Iterator[Site]:
+    """Serve on a free port until the block ends.
+
+    Without `console` people may try to sign in as often as tests do.
+    """
     engine = open_engine(database_url, connections=8, application="test web")
     published: list[Letter] = []
-    resources = WebResources(engine=engine, catalogue=load_catalogue(), publish=published.extend)
+    resources = WebResources(
+        engine=engine,
+        catalogue=load_catalogue(),
+        publish=published.extend,
+        console=console or ConsoleSettings(sign_in=SignInSection(tries_a_minute=600)),
+        limits=limits or RateLimits(None),
+    )
     try:
-        with serving(create_app(resources)) as url:
-            yield Site(url=url, engine=engine, resources=resources, published=published)
+        app = create_app(resources)
+        with serving(app) as url:
+            yield Site(url=url, engine=engine, resources=resources, app=app, published=published)
     finally:
         engine.dispose()
 

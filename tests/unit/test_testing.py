@@ -14,8 +14,13 @@ from fleet_contracts.errors import (
     Unavailable,
 )
 from fleet_contracts.outcome import OutcomeKind, ReviewKind
+from fleet_workers.models.asking import Asking
+from fleet_workers.models.candidates import MAIN, Candidate
+from fleet_workers.models.capabilities import Capabilities
+from fleet_workers.models.endpoint import Address
 from fleet_workers.models.gateway import Gateway
 from fleet_workers.models.messages import ChatRequest
+from fleet_workers.models.prices import load_prices
 from fleet_workers.resilience.breakers import Breakers
 from fleet_workers.store.journal import StepKind
 from fleet_workers.testing import (
@@ -128,7 +133,13 @@ def gateway_to() -> Any:
 
     def open_gateway(url: str) -> Gateway:
         opened.append(
-            Gateway(base_url=url, api_key="x", models={"small": "scripted"}, breakers=Breakers())
+            Gateway(
+                addresses=[Address(name=MAIN, base_url=url, api_key="x")],
+                candidates={"small": [Candidate(model="scripted")]},
+                breakers=Breakers(),
+                prices=load_prices(None),
+                asking=Asking(capabilities=Capabilities()),
+            )
         )
         return opened[-1]
 

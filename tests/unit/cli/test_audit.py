@@ -57,7 +57,8 @@ def tamper(engine: Engine, statement: str) -> None:
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE audit DISABLE TRIGGER USER"))
         connection.execute(text(statement))
-        connection.execute(text("ALTER TABLE audit ENABLE ALWAYS TRIGGER append_only"))
+        for name in ("append_only", "only_dropped"):
+            connection.execute(text(f"ALTER TABLE audit ENABLE ALWAYS TRIGGER {name}"))
 
 
 def test_verify_tells_a_whole_chain_from_one_that_was_changed(engine: Engine) -> None:

@@ -22,6 +22,7 @@ from fleet_workers.resilience.redis_link import RedisLink
 from fleet_workers.review.decisions import Ruling, decide
 from fleet_workers.store.money_tables import spend_entries, spend_totals
 from fleet_workers.store.switchboard import Switchboard
+from fleet_workers.store.use_counter import NoteUse, ignore
 from fleet_workers.tools import ToolRegistry
 from unit.machine.ground import World
 from unit.machine.process import struck_core
@@ -54,14 +55,21 @@ class GatedWorld(World):
         self.ports = replace(self.ports, model=PricedWriter(self.writer))
         self.guard()
 
-    def guard(self, *, ledger: Engine | None = None, link: RedisLink | None = None) -> None:
+    def guard(
+        self,
+        *,
+        ledger: Engine | None = None,
+        link: RedisLink | None = None,
+        note_use: NoteUse = ignore,
+    ) -> None:
         """Work on as another process, whose store or Redis this may be."""
         gatekeeper = Gatekeeper(
             guards=Guards(breakers=self.breakers, limits=RateLimits(link), switches=self.board),
             engine=ledger or self.engine,
             prices=self.prices,
-            models={"small": MODEL},
+            models={"small": [MODEL]},
             max_output_tokens=100,
+            note_use=note_use,
         )
         self.ports = replace(self.ports, admission=gatekeeper)
 

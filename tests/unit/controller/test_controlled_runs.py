@@ -51,7 +51,7 @@ def test_wrong_arguments_may_be_mended_once() -> None:
 def test_low_confidence_goes_to_a_person_with_the_draft() -> None:
     found = run(answer("Probably in Lyon.", confidence=0.4))
     assert found.review_kind is ReviewKind.LOW_CONFIDENCE
-    assert found.decision.proposal == {"answer": "Probably in Lyon."}
+    assert found.decision.proposal == {"answer": "Probably in Lyon.", "plan": 1}
     assert found.outcome.confidence == 0.4
 
 

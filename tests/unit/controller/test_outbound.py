@@ -90,7 +90,7 @@ def test_the_prompt_is_not_told() -> None:
 def test_a_deed_needs_its_write() -> None:
     claimed = run(call("track_parcel", order_id="ord_7"), answer("I have refunded you."))
     assert claimed.review_kind is ReviewKind.UNGROUNDED
-    assert claimed.decision.proposal == {"answer": "I have refunded you."}
+    assert claimed.decision.proposal == {"answer": "I have refunded you.", "plan": 3}
     assert verdicts(claimed)["deeds"]["ruling"] == "review"
     done = run(REFUND, answer("I have refunded you 40 dollars."), tools=REFUNDED)
     assert done.outcome.kind is OutcomeKind.ANSWERED
@@ -168,7 +168,7 @@ def test_a_question_is_checked_like_an_answer() -> None:
     assert run(ask("Is it sk-abcdefghijklmnop1234?")).review_kind is ReviewKind.SUSPICIOUS
     asked = run(ask("Do you mean ord_9999?"))
     assert asked.review_kind is ReviewKind.UNGROUNDED
-    assert asked.decision.proposal == {"answer": "Do you mean ord_9999?"}
+    assert asked.decision.proposal == {"answer": "Do you mean ord_9999?", "plan": 1}
 
 
 @pytest.mark.parametrize(

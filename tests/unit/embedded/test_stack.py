@@ -73,3 +73,14 @@ def test_loopback_is_reached_without_the_users_proxy(tmp_path: Path) -> None:
     environment = stack(tmp_path, NO_PROXY="intern").fleet_specs()[0].env
     assert environment["NO_PROXY"] == "intern,127.0.0.1,localhost"
     assert environment["no_proxy"] == "127.0.0.1,localhost"
+
+
+def test_a_pool_may_have_several_processes_each_with_files_of_its_own(tmp_path: Path) -> None:
+    own = stack(tmp_path)
+    specs = own.fleet_specs(pools={"billing": 2})
+    pools = [spec for spec in specs if spec.name.startswith("pool_")]
+    assert [spec.name for spec in pools] == ["pool_billing", "pool_billing.2", "pool_retail"]
+    assert pools[0].argv == pools[1].argv
+    assert len({spec.env["FLEET_READY_FILE"] for spec in pools}) == 3
+    assert [spec.is_spare for spec in pools] == [False, False, False]
+    assert own.pool_spec("retail", 2, is_spare=True).is_spare

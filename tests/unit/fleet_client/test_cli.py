@@ -53,6 +53,19 @@ def test_submit_prints_the_id_alone(tmp_path: Path) -> None:
         assert (sent["session_id"], sent["data"], sent["priority"]) == ("s1", {"n": 1}, "high")
 
 
+def test_submit_says_when_the_task_may_start(tmp_path: Path) -> None:
+    with FleetApiStub(_accept) as stub:
+        at = ("submit", "x", "--at", "2026-12-31T08:00+01:00")
+        last = ("submit", "x", "--debounce", "order 17", "--debounce-seconds", "2")
+        delayed = ("submit", "x", "--delay", "60")
+        for words in (at, last, delayed):
+            assert _fleet(tmp_path, *words, url=stub.url).returncode == 0
+        sent = [each.body for each in stub.received]
+    assert datetime.fromisoformat(sent[0]["not_before"]) == datetime(2026, 12, 31, 7, tzinfo=UTC)
+    assert (sent[1]["debounce_key"], sent[1]["debounce_seconds"]) == ("order 17", 2)
+    assert datetime.fromisoformat(sent[2]["not_before"]) > datetime.now(UTC)
+
+
 def test_submit_reads_a_file_or_its_input(tmp_path: Path) -> None:
     (tmp_path / "mail.txt").write_text("From a file ✉", encoding="utf-8")
     with FleetApiStub(_accept) as stub:
@@ -154,6 +167,7 @@ def test_a_server_that_is_down_is_one_line(tmp_path: Path) -> None:
         ("submit", "x", "--data", "{"),
         ("submit", "x", "--data", "[]"),
         ("submit", "x", "--priority", "urgent"),
+        ("submit", "x", "--at", "soon"),
         ("status",),
         ("nonsense",),
     ],

@@ -1,12 +1,14 @@
 """The client over real brokers, on throwaway queues that the tests delete again."""
 
 import json
-import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -16,39 +18,28 @@ from fleet_client import FleetClient
 from fleet_contracts import errors
 from fleet_contracts.envelope import TaskEnvelope, parse_envelope
 from fleet_contracts.topology import AGENTS_EXCHANGE, agent_address, agent_queue_arguments
+from support.servers import RABBITMQ, REDIS, need
 from support.tcp_proxy import TcpProxy
 
-_RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
-_REDIS = "redis://127.0.0.1:6379/9"
+_URLS = {"RabbitMQ": RABBITMQ, "Redis": f"{REDIS}/9"}
 
 
-def _is_up(url: str) -> bool:
-    try:
-        with Connection(url, connect_timeout=1) as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0)
-    except OSError:
-        return False
-    except Exception as error:  # noqa: BLE001 - each transport has its own tree
-        return "onnection" not in type(error).__name__
-    return True
-
-
-@pytest.fixture(params=[_RABBITMQ, _REDIS], ids=["rabbitmq", "redis"])
+@pytest.fixture(params=_URLS, ids=str.lower)
 def broker_url(request: pytest.FixtureRequest) -> str:
-    return _need(request.param)
+    need(request.param)
+    return _URLS[request.param]
 
 
 @pytest.fixture
 def rabbitmq() -> str:
-    return _need(_RABBITMQ)
+    need("RabbitMQ")
+    return _URLS["RabbitMQ"]
 
 
-def _need(url: str) -> str:
-    if not _is_up(url):
-        if os.environ.get("CI"):
-            pytest.fail(f"no broker at {url}")
-        pytest.skip(f"no broker at {url}")
-    return url
+def _port(url: str) -> int:
+    port = urlsplit(url).port
+    assert port is not None
+    return port
 
 
 @contextmanager
@@ -144,12 +135,11 @@ def test_many_threads_share_one_client(broker_url: str) -> None:
         assert len({envelope.id for envelope in _read(queue, 240)}) == 240
 
 
-@pytest.mark.parametrize("port", [5672, 6379], ids=["rabbitmq", "redis"])
-def test_a_connection_cut_between_two_publishes_is_made_again(port: int) -> None:
-    direct = _need(_RABBITMQ if port == 5672 else _REDIS)
+def test_a_connection_cut_between_two_publishes_is_made_again(broker_url: str) -> None:
+    port = _port(broker_url)
     agent = _agent()
-    with TcpProxy(port) as proxy, _queue_of(direct, agent) as queue:
-        url = direct.replace(str(port), str(proxy.port))
+    with TcpProxy(port) as proxy, _queue_of(broker_url, agent) as queue:
+        url = broker_url.replace(str(port), str(proxy.port))
         with FleetClient(url, tenant="acme") as client:
             first = client.submit("first", agent=agent)
             before = proxy.connections
@@ -165,10 +155,10 @@ def test_a_broker_that_stays_away_is_unavailable_and_one_that_returns_is_used(
 ) -> None:
     agent = _agent()
     with _queue_of(rabbitmq, agent) as queue:
-        with TcpProxy(5672) as proxy:
-            client = FleetClient(
-                rabbitmq.replace("5672", str(proxy.port)), tenant="acme", timeout=2
-            )
+        port = _port(rabbitmq)
+        with TcpProxy(port) as proxy:
+            url = rabbitmq.replace(str(port), str(proxy.port))
+            client = FleetClient(url, tenant="acme", timeout=2)
             client.submit("x", agent=agent)
         with client, pytest.raises(errors.Unavailable, match=str(proxy.port)):
             client.submit("x", agent=agent)
@@ -232,3 +222,15 @@ def test_a_closed_client_says_so() -> None:
     client.close()
     with pytest.raises(errors.ConfigurationError, match="closed"):
         client.submit("x")
+
+
+def test_a_library_that_is_missing_is_named() -> None:
+    program = (
+        "import sys; sys.modules['redis'] = None; from fleet_client import FleetClient; "
+        "FleetClient('redis://127.0.0.1:1/0', tenant='acme').submit('x', agent='a')"
+    )
+    done = subprocess.run(
+        (sys.executable, "-c", program), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "ConfigurationError" in done.stderr
+    assert 'pip install "agent-fleet-client[redis]"' in done.stderr

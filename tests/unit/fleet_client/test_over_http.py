@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from fleet_client import FleetClient
+from fleet_client import Debounce, FleetClient
 from fleet_contracts import errors
 from fleet_contracts.ids import task_id_for_key
 from fleet_contracts.states import TaskState
@@ -292,3 +292,57 @@ def test_without_an_api_following_names_the_remedy() -> None:
     client = FleetClient("memory://", tenant="acme")
     with client, pytest.raises(errors.ConfigurationError, match="FLEET_API_URL"):
         client.wait(uuid4())
+
+
+def test_a_delay_is_a_time_and_a_debounce_is_three_fields() -> None:
+    begun = datetime.now(tz=UTC)
+    with FleetApiStub(_accept) as stub, _client(stub) as client:
+        client.submit("x", delay=90)
+        client.submit("x", delay=timedelta(minutes=2))
+        client.submit("x", not_before=begun)
+        client.submit("x", debounce=Debounce(key="order 17", seconds=5, max_seconds=60))
+        delayed, later, at_once, debounced = (each.body for each in stub.received)
+    for body, seconds in ((delayed, 90), (later, 120), (at_once, 0)):
+        wait = datetime.fromisoformat(body["not_before"]) - begun
+        assert seconds <= wait.total_seconds() < seconds + 30
+    assert debounced["debounce_key"] == "order 17"
+    assert (debounced["debounce_seconds"], debounced["debounce_max_seconds"]) == (5, 60)
+    assert "not_before" not in debounced
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({"delay": 1e300}, "a year at most"),
+        ({"delay": "soon"}, "give seconds"),
+        ({"delay": float("nan")}, "give seconds"),
+        ({"delay": 400 * 86_400}, "submit the task later"),
+        ({"delay": 1, "not_before": datetime.now(tz=UTC)}, "give one of them"),
+        ({"debounce": "order 17"}, "Debounce"),
+        ({"debounce": Debounce(key="", seconds=5)}, "debounce_key"),
+    ],
+)
+def test_times_that_make_no_sense_are_refused_before_anything_is_sent(
+    options: dict[str, Any], remedy: str
+) -> None:
+    with FleetApiStub(_accept) as stub, _client(stub) as client:
+        with pytest.raises(errors.InvalidInput, match=remedy):
+            client.submit("x", **options)
+        assert stub.received == []
+
+
+def test_whoever_waits_for_a_replaced_task_is_told_or_follows_it() -> None:
+    following = str(uuid4())
+    outcome = {"kind": "cancelled", "reason": f"Replaced by {following}.", "replaced_by": following}
+
+    def answer(received: Received) -> Answer:
+        if following in received.path:
+            return Answer(body=_view(id=following))
+        return Answer(body=_view("cancelled", outcome=outcome))
+
+    with FleetApiStub(answer) as stub, _client(stub) as client:
+        told = client.wait(_ID)
+        assert told.state is TaskState.CANCELLED
+        assert told.outcome is not None
+        assert str(told.outcome.replaced_by) == following
+        assert str(client.wait(_ID, follow=True).id) == following

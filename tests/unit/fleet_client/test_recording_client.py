@@ -71,3 +71,23 @@ def test_the_asyncio_form() -> None:
             assert len(client.envelopes) == 1
 
     asyncio.run(work())
+
+
+def test_feedback_is_recorded_once_the_task_has_ended() -> None:
+    client = RecordingClient()
+    client.script(None)
+    with pytest.raises(Conflict, match="once it has ended"):
+        client.give_feedback(client.submit("x").id, "good")
+    task_id = client.submit("x").id
+    said = client.give_feedback(task_id, "bad", "Wrong.", flag=True)
+    assert client.fleet.feedback == {task_id: said}
+    assert (said.rating, said.comment, said.flag) == ("bad", "Wrong.", True)
+    assert str(task_id) in client.feedback_link(task_id)
+    again = AsyncRecordingClient()
+
+    async def say() -> str:
+        task = await again.submit("x")
+        assert (await again.give_feedback(task.id, "good")).rating == "good"
+        return await again.feedback_link(task.id)
+
+    assert asyncio.run(say()).startswith("http")

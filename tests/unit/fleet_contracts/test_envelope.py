@@ -1,7 +1,7 @@
 """Envelopes: what goes in comes out, and what cannot be read is refused with a remedy."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -169,3 +169,64 @@ def test_money_and_time_keep_their_exact_value() -> None:
     arrived = parse_envelope(json.loads(envelope.to_json()))
     assert arrived.budget_usd == Decimal("0.1")
     assert arrived.deadline == deadline
+
+
+@pytest.mark.parametrize(
+    ("fields", "remedy"),
+    [
+        ({"not_before": "2026-12-01T08:00:00"}, "timezone"),
+        ({"not_before": datetime.now(UTC) + timedelta(days=400)}, "submit the task later"),
+        ({"not_before": "9999-12-31T23:59:59-23:00"}, "submit the task later"),
+        (
+            {"not_before": datetime.now(UTC), "deadline": datetime.now(UTC) - timedelta(days=1)},
+            "move one of them",
+        ),
+        ({"debounce_key": "order 17"}, "say how long"),
+        ({"debounce_seconds": 5}, "needs a debounce_key"),
+        ({"debounce_max_seconds": 5}, "needs a debounce_key"),
+        ({"debounce_key": "k", "debounce_seconds": 0}, "greater than 0"),
+        ({"debounce_key": "k", "debounce_seconds": 90_000}, "less than or equal to 86400"),
+        ({"debounce_key": "k", "debounce_seconds": float("nan")}, "finite"),
+        ({"debounce_key": "k", "debounce_seconds": "soon"}, "valid number"),
+        ({"debounce_key": "k" * 201, "debounce_seconds": 5}, "200 characters"),
+        (
+            {"debounce_key": "k", "debounce_seconds": 5, "debounce_max_seconds": 4},
+            "as long at least",
+        ),
+        (
+            {"debounce_key": "k", "debounce_seconds": 5, "not_before": datetime.now(UTC)},
+            "send one of them",
+        ),
+    ],
+)
+def test_times_that_make_no_sense_are_refused_with_a_remedy(
+    fields: dict[str, Any], remedy: str
+) -> None:
+    with pytest.raises(InvalidEnvelope, match=remedy):
+        build_envelope(tenant="acme", input="x", **fields)
+
+
+def test_the_oldest_time_is_a_time_that_has_passed() -> None:
+    envelope = build_envelope(tenant="acme", input="x", not_before="0001-01-01T00:00:00+23:00")
+    assert parse_envelope(envelope.to_json()) == envelope
+
+
+def test_an_envelope_without_times_is_what_earlier_workers_read() -> None:
+    names = build_envelope(tenant="acme", input="x").to_dict()
+    assert not any(name.startswith(("not_before", "debounce")) for name in names)
+
+
+def test_a_repeat_that_asks_for_a_later_start_is_the_same_request() -> None:
+    first, repeat = (
+        build_envelope(
+            tenant="acme", input="x", idempotency_key="k", not_before=datetime.now(UTC) + wait
+        )
+        for wait in (timedelta(minutes=10), timedelta(minutes=11))
+    )
+    assert (first.id, first.content_hash) == (repeat.id, repeat.content_hash)
+
+
+def test_a_debounced_task_waits_for_ten_windows_unless_told_otherwise() -> None:
+    fields = {"tenant": "acme", "input": "x", "debounce_key": "k", "debounce_seconds": 2}
+    assert build_envelope(**fields).longest_window_seconds == 20
+    assert build_envelope(**fields, debounce_max_seconds=3).longest_window_seconds == 3

@@ -15,7 +15,7 @@ from fleet_contracts.states import (
 # Written down from the diagram of a task's life, arrow by arrow.
 _DIAGRAM = {
     "queued": "running",
-    "running": "succeeded retrying in_review dead",
+    "running": "succeeded rejected retrying in_review dead",
     "retrying": "queued",
     "in_review": "running succeeded rejected",
     "dead": "queued",

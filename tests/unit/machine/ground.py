@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import Connection, Engine, Row, func, select, text, update
 
 from fleet_contracts.codec import STORED_HEADER, WireMessage
-from fleet_contracts.envelope import TaskEnvelope, build_envelope
+from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope, build_envelope
 from fleet_contracts.topology import AGENTS_EXCHANGE
+from fleet_workers.controller.reception import Delivery
 from fleet_workers.deadletters.replay import replay_letter
 from fleet_workers.janitor.sweep import Sweeper
 from fleet_workers.models.messages import ChatModel
@@ -93,6 +94,7 @@ class World:
         self.ports = open_ports(model or self.writer)
         self.business = Business(may_act=self._may_act)
         self.catalogue = catalogue_of(self.business.tools() if tools is None else tools)
+        self.served = (AUTO_AGENT, *self.catalogue.names)  # queues stay, whatever is installed
         self.stalled: list[tuple[Run, Process]] = []
         self.dead: set[str] = set()
         self.idle: set[str] = set()
@@ -103,15 +105,23 @@ class World:
 
     def deliver(self, message: Message, strikes: Sequence[Strike]) -> Run:
         """Give a message to a process of its own."""
-        process = Process(self.engine, self.catalogue, self.ports, self.broker)  # type: ignore[arg-type]
+        process = Process(
+            self.engine,
+            self.catalogue,
+            self.ports,
+            self.broker,  # type: ignore[arg-type]
+            serves=self.served,
+        )
 
         def work() -> None:
             process.deliver(
-                message.payload,
-                queue="agent.clerk",
-                traceparent=message.traceparent,
-                stored=message.stored,
-                submitted_at=message.submitted_at,
+                Delivery(
+                    payload=message.payload,
+                    queue="agent.clerk",
+                    traceparent=message.traceparent,
+                    stored=message.stored,
+                    submitted_at=message.submitted_at,
+                )
             )
 
         run = Run(process.name, work)

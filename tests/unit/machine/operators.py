@@ -19,6 +19,7 @@ from fleet_workers.deadletters.errors import AlreadySettled
 from fleet_workers.review.decisions import Ruling, decide
 from fleet_workers.store import pauses, recovery, reviews, tasks
 from fleet_workers.store.outbox import Letter
+from fleet_workers.store.reviews import ReviewItem
 from unit.machine.choices import PLACES, SENDING
 from unit.machine.ground import World
 from unit.machine.strikes import CUT_IS_FELT_AFTER, Strike
@@ -119,7 +120,11 @@ class OperatorRules(RuleBasedStateMachine):
             self._say(review.id, ruling, said, tenant="globex")
         if not outside:
             self._decide(review, ruling, said)
-        elif review.state == "waiting" and review.kind in _PROPOSED and ruling != Ruling.ANSWER:
+        elif (
+            review.state == "waiting"
+            and review.kind in _PROPOSED
+            and ruling in {Ruling.APPROVE, Ruling.REJECT}
+        ):
             self.world.decide_outside(review.id, {"ruling": str(ruling), "text": "so"})
             self.people.note(review, ruling)
 
@@ -136,8 +141,22 @@ class OperatorRules(RuleBasedStateMachine):
 
     def _say(self, review_id: UUID, ruling: Ruling, said: str, tenant: str | None = None) -> None:
         def work(connection: Connection) -> list[Letter]:
+            item = reviews.get(connection, review_id, tenant=tenant)
             return decide(
-                connection, review_id, tenant=tenant, ruling=ruling, decided_by="p", text=said
+                connection,
+                review_id,
+                tenant=tenant,
+                ruling=ruling,
+                decided_by="p",
+                text=said,
+                arguments=_edited(item) if ruling is Ruling.EDIT else None,
+                agent="clerk" if ruling is Ruling.REASSIGN else None,
             )
 
         self.world.change(work)
+
+
+def _edited(item: ReviewItem | None) -> dict[str, Any] | None:
+    """The proposed call for another sum; None where no call is proposed."""
+    proposal = item.packet["proposal"] if item is not None else {}
+    return {**proposal["arguments"], "amount": "400"} if "tool" in proposal else None

@@ -22,7 +22,7 @@ from fleet_workers.controller.settlement import Settlement
 from fleet_workers.janitor import sweep
 from fleet_workers.models.messages import ChatModel
 from fleet_workers.resilience.breakers import Breakers
-from fleet_workers.store import claims, endings, journal, outbox, pauses, views
+from fleet_workers.store import arrivals, claims, endings, journal, outbox, pauses, views
 from fleet_workers.store.claims import Claim, Holder
 from fleet_workers.store.outbox import Letter
 from fleet_workers.tools import runtime
@@ -78,7 +78,13 @@ class Process:
     """One worker process. Every one has a presence of its own, and nobody holds its lock."""
 
     def __init__(
-        self, engine: Engine, catalogue: AgentCatalogue, ports: Ports, postman: Postman
+        self,
+        engine: Engine,
+        catalogue: AgentCatalogue,
+        ports: Ports,
+        postman: Postman,
+        *,
+        serves: Sequence[str],
     ) -> None:
         self.name = f"w{next(_presences)}"
         self.guardian = Guardian(engine)
@@ -86,6 +92,7 @@ class Process:
         self._catalogue = catalogue
         self._postman = postman
         self._ports = ports
+        self._serves = serves
         self.deliver = self._executor(apart=True).deliver
 
     def _executor(self, *, apart: bool) -> Executor:
@@ -105,6 +112,7 @@ class Process:
             is_draining=is_draining,
             max_deliveries=MAX_DELIVERIES,
             isolate=self._isolate if apart else None,
+            serves=self._serves,
         )
 
     def _send(self, letters: Sequence[Letter]) -> None:
@@ -114,7 +122,9 @@ class Process:
         """As `worker.apart.run_apart`: what kills the child leaves its parent alone."""
         if point("apart") == "full":
             return Apart.NO_ROOM
-        child = Process(self._engine, self._catalogue, self._ports, self._postman)
+        child = Process(
+            self._engine, self._catalogue, self._ports, self._postman, serves=self._serves
+        )
         child.guardian = self.guardian  # who stalls or is cut off, is so with its child
         try:
             with self._engine.connect() as connection:
@@ -162,6 +172,7 @@ def struck_core() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal, "_patiently", patiently)
         patch.setattr(execution, "time", clock)
+        patch.setattr(arrivals, "SESSION_PAUSE", timedelta(0))
         patch.setattr(endings, "leave", leave)
         patch.setattr(journal, "_STORE_WAITS_SECONDS", (0.0, 0.0))
         # What waits, waits until the machine lets time pass, however long a run really takes.

@@ -27,10 +27,10 @@ class People:
     def note(self, review: Row[Any] | ReviewItem, ruling: Ruling) -> None:
         self.decided[review.id] += 1
         proposal = review.packet["proposal"]
-        if review.kind == ReviewKind.APPROVAL and ruling is Ruling.APPROVE:
+        if review.kind == ReviewKind.APPROVAL and ruling in {Ruling.APPROVE, Ruling.EDIT}:
             key = f"{review.task_id}:{proposal['plan']}:{proposal['call']}"
             self.approved.add((key, proposal["arguments"]["wording"]))
-        if review.kind == ReviewKind.IN_DOUBT and ruling is not Ruling.ANSWER:
+        if review.kind == ReviewKind.IN_DOUBT and ruling in {Ruling.APPROVE, Ruling.REJECT}:
             self.doubts[proposal["arguments"]["order"]] += 1
 
 

@@ -86,7 +86,8 @@ class Writer:
         left = [order for order in script.orders if order not in said.done | said.given_up]
         if not left:
             self.last_words[script.number] = said
-            return (self._end(script.end),)
+            refused = any("refused this" in (each["content"] or "") for each in messages)
+            return (self._end("answer" if refused else script.end),)
         chosen = left[: script.together]
         if self._asked % 2:
             chosen.reverse()
@@ -126,8 +127,9 @@ def read_conversation(messages: list[Message]) -> Said:
     for message in messages:
         for call in message.get("tool_calls") or ():
             arguments = json.loads(call["function"]["arguments"])
-            orders[call["id"]] = arguments["order"]
-        if message["role"] == "tool":
+            if "order" in arguments:
+                orders[call["id"]] = arguments["order"]
+        if message["role"] == "tool" and message["tool_call_id"] in orders:
             order = orders[message["tool_call_id"]]
             content = json.loads(message["content"])
             if "result" in content:

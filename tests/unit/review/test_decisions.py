@@ -1,7 +1,6 @@
 """What people decide, and that it is done once, to this call and no other."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,28 +13,10 @@ from fleet_contracts.outcome import ReviewKind
 from fleet_contracts.states import TaskState
 from fleet_workers.review.decisions import Ruling, decide
 from fleet_workers.store import reviews, tasks
-from fleet_workers.store.engine import open_engine
 from fleet_workers.testing import Reply, ScriptedModel, call
-from support.databases import temporary_database
 from unit.machine.ground import World
 from unit.machine.process import struck_core
 from unit.machine.strikes import Strike
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=10, application="tests")
-        yield engine
-        engine.dispose()
-
-
-@pytest.fixture
-def world(engine: Engine) -> Iterator[World]:
-    with struck_core():
-        world = World(engine)
-        yield world
-        world.close()
 
 
 def waiting(world: World) -> Row[Any]:
@@ -212,7 +193,9 @@ def test_a_call_that_a_person_found_undone_may_be_made_anew(world: World) -> Non
     [
         ("unsure", Ruling.APPROVE, "", {"state": "succeeded", "answer": "It may be done."}),
         ("unsure", Ruling.ANSWER, "Yes.", {"state": "succeeded", "answer": "Yes."}),
-        ("unsure", Ruling.REJECT, "No.", {"state": "rejected", "reason": "No."}),
+        ("unsure", Ruling.EDIT, "It is.", {"state": "succeeded", "answer": "It is."}),
+        ("unsure", Ruling.ASK, "Which?", {"kind": "asked", "answer": "Which?"}),
+        ("hand_over", Ruling.ASK, "Which?", {"kind": "asked", "answer": "Which?"}),
         ("hand_over", Ruling.ANSWER, "a\x00b", {"state": "succeeded", "answer": "a\u2400b"}),
         ("hand_over", Ruling.REJECT, "No.", {"state": "rejected", "reason": "No."}),
     ],

@@ -11,13 +11,15 @@ from sqlalchemy.exc import DBAPIError
 from fleet_workers.store import audit, audit_chain
 from fleet_workers.store.audit import AuditKind, Entry
 from fleet_workers.store.audit_chain import GENESIS, Head, parse_head
+from fleet_workers.store.audit_tables import audit as sealed
 from fleet_workers.store.audit_verify import Verdict, verify
 from fleet_workers.store.engine import open_engine
-from fleet_workers.store.tables import audit as sealed
 from support.databases import temporary_database
 
-UNGUARD = "ALTER TABLE audit DISABLE TRIGGER append_only"
-GUARD = "ALTER TABLE audit ENABLE ALWAYS TRIGGER append_only"
+UNGUARD = "ALTER TABLE audit DISABLE TRIGGER append_only, DISABLE TRIGGER only_dropped"
+GUARD = """
+ALTER TABLE audit ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER only_dropped
+"""
 
 COPY_OF_3 = """
 INSERT INTO audit SELECT {}, hash, 100, at, kind, who, what, why, tenant, task_id, trace, detail

@@ -12,9 +12,9 @@ from fleet_workers.store import audit, audit_chain
 from fleet_workers.store.audit import AuditKind, Entry, digest
 from fleet_workers.store.audit_chain import parse_head
 from fleet_workers.store.audit_releases import note_releases
+from fleet_workers.store.audit_tables import audit_inbox
 from fleet_workers.store.audit_verify import verify
 from fleet_workers.store.engine import open_engine
-from fleet_workers.store.tables import audit_inbox
 from support.databases import temporary_database
 
 

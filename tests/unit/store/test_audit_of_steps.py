@@ -16,11 +16,12 @@ from fleet_workers.store import claims, tasks
 from fleet_workers.store.audit import digest
 from fleet_workers.store.audit_chain import seal
 from fleet_workers.store.audit_reading import CHANGED, AuditFilter, newest
+from fleet_workers.store.audit_tables import audit_inbox
 from fleet_workers.store.audit_verify import verify
 from fleet_workers.store.claims import Claim, Holder
 from fleet_workers.store.endings import succeeded
 from fleet_workers.store.journal import Step, StepKind, StoredJournal
-from fleet_workers.store.tables import audit_inbox, steps
+from fleet_workers.store.tables import steps
 from support.databases import empty_tables
 
 LEASE = timedelta(minutes=5)

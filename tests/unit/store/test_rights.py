@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import Engine, select
 
 from fleet_workers.store import rights
+from fleet_workers.store.audit_tables import audit_inbox
 from fleet_workers.store.money_tables import withheld_rights
 from fleet_workers.store.row_security import for_tenant
 from fleet_workers.store.switchboard import Switchboard
-from fleet_workers.store.tables import audit_inbox
 
 
 @pytest.fixture(autouse=True)

@@ -155,7 +155,14 @@ WRITES = {
     "VALUES ('key', 'a', 'w', '', 'globex', '{}')",
     "an entry of the whole fleet": "INSERT INTO audit_inbox (kind, who, what, why, detail) "
     "VALUES ('key', 'a', 'w', '', '{}')",
-    "a key": "INSERT INTO api_keys VALUES (gen_random_uuid(), 'acme', 'admin', 'l', 'h')",
+    "a key": "INSERT INTO api_keys VALUES (gen_random_uuid(), 'globex', 'admin', 'l', 'h')",
+    "a key for all": "INSERT INTO api_keys VALUES (gen_random_uuid(), '*', 'admin', 'l', 'h')",
+    "the hash of a key": "SELECT key_hash FROM api_keys",
+    "a key given away": "UPDATE api_keys SET tenant = '*'",
+    "who is signed in": "SELECT * FROM desk_sessions",
+    "a person of another": "INSERT INTO people (id, tenant, email, name, role) "
+    "VALUES (gen_random_uuid(), '*', 'e', 'n', 'admin')",
+    "what links are signed with": "SELECT * FROM signing_keys",
     "a tenant": "INSERT INTO tenants VALUES ('acme2')",
     "another's message": "SELECT body FROM outbox",
     "the sealed trail": "INSERT INTO audit SELECT * FROM audit",

@@ -1,11 +1,14 @@
 """Keys, roles and tenants."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import httpx2
 import pytest
 
 from fleet_contracts.errors import InvalidInput, UnknownTenant
 from fleet_workers.store.accounts import revoke_keys
-from fleet_workers.web.keys import create_entry, create_key, reset_key
+from fleet_workers.web.keys import NewKey, create_entry, create_key, reset_key
 from support.web_server import Site
 
 READS = ("/v1/tasks", "/v1/reviews", "/v1/dead-letters", "/v1/agents")
@@ -71,21 +74,31 @@ def test_another_tenant_sees_nothing(site: Site) -> None:
             assert client.get(path).status_code == 404, path
         assert stranger.post(f"/v1/tasks/{item.task_id}/cancel").status_code == 404
         assert stranger.get("/v1/tasks").json()["tasks"] == []
-        assert stranger.get("/v1/reviews").json() == {"reviews": [], "waiting": 0}
+        waiting = stranger.get("/v1/reviews").json()
+        assert (waiting["reviews"], waiting["waiting"]) == ([], 0)
         assert "Not sure." not in browser.get("/console").text
     with site.client("viewer", "*") as everyone:
         assert everyone.get(f"/v1/reviews/{item.id}").json()["reason"] == "Not sure."
 
 
 def test_keys_are_made_for_roles_and_tenants_that_exist(site: Site) -> None:
-    engine = site.engine
-    assert create_key(engine, tenant="acme", role="viewer", label="x").startswith("fleet_")
-    with pytest.raises(InvalidInput):
-        create_key(engine, tenant="acme", role="entry", label="x")
-    with pytest.raises(InvalidInput):
-        create_key(engine, tenant="acme", role="viewer", label=" ")
-    with pytest.raises(UnknownTenant):
-        create_key(engine, tenant="initech", role="viewer", label="x")
+    with site.engine.begin() as connection:
+        new = NewKey(tenant="acme", role="viewer", label="x")
+        assert create_key(connection, new).text.startswith("fleet_")
+        for wrong in (
+            replace(new, role="entry"),
+            replace(new, label=" "),
+            replace(new, label="x" * 201),
+            replace(new, label="\0"),
+            replace(new, rights=["decide"]),
+            replace(new, rights=[]),
+            replace(new, expires_at=datetime.now(UTC)),
+        ):
+            with pytest.raises(InvalidInput):
+                create_key(connection, wrong)
+        for name in ("initech", "", "\0"):
+            with pytest.raises(UnknownTenant):
+                create_key(connection, replace(new, tenant=name))
 
 
 def test_resetting_a_key_ends_the_one_before(site: Site) -> None:

@@ -1,7 +1,6 @@
 """The console: signing in and out, what the pages show, and that hostile text stays text."""
 
 from datetime import timedelta
-from uuid import uuid4
 
 import httpx2
 import pytest
@@ -10,9 +9,8 @@ from sqlalchemy import update
 from fleet_workers.store import dead_letters
 from fleet_workers.store.accounts import revoke_keys
 from fleet_workers.store.tables import api_keys
-from fleet_workers.web.console.sessions import open_seal, seal
 from fleet_workers.web.keys import ENTRY_LIFETIME, create_entry
-from support.web_server import Site
+from support.web_server import Site, csrf_of, send_form
 
 HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(2)>{{ 7 * 7 }}"
 PAGES = (
@@ -41,7 +39,7 @@ def test_a_stranger_is_sent_to_sign_in_and_comes_back_after(site: Site) -> None:
         cookie = response.headers["set-cookie"].lower()
         assert "httponly" in cookie
         assert "samesite=strict" in cookie
-        assert "max-age=28800" in cookie
+        assert "max-age=43200" in cookie
 
 
 @pytest.mark.parametrize(
@@ -64,10 +62,14 @@ def test_a_wrong_key_and_a_producers_key_are_refused(site: Site) -> None:
 def test_a_form_from_another_site_is_refused(site: Site) -> None:
     key = site.key("viewer")
     for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
-        for path in ("/console/sign-in", "/console/sign-out"):
-            response = httpx2.post(site.url + path, data={"key": key}, headers=headers)
+        response = httpx2.post(f"{site.url}/console/sign-in", data={"key": key}, headers=headers)
+        assert response.status_code == 403
+        assert "set-cookie" not in response.headers
+        with site.browser() as browser:
+            form = {"csrf": csrf_of(browser)}
+            response = browser.post("/console/sign-out", data=form, headers=headers)
             assert response.status_code == 403
-            assert "set-cookie" not in response.headers
+            assert "Overview" in browser.get("/console").text
     own = httpx2.post(
         f"{site.url}/console/sign-in", data={"key": key}, headers={"Origin": site.url}
     )
@@ -78,24 +80,15 @@ def test_signing_out_ends_the_session(site: Site) -> None:
     with site.browser() as browser:
         assert browser.get("/console").status_code == 200
         assert browser.get("/console/sign-out").status_code == 405
-        browser.post("/console/sign-out")
+        send_form(browser, "/console/sign-out")
         assert "API key" in browser.get("/console").text
 
 
-def test_a_session_ends_with_its_key_and_with_time(site: Site) -> None:
+def test_a_session_ends_with_its_key(site: Site) -> None:
     with site.browser("viewer", "acme") as browser:
         with site.engine.begin() as connection:
             revoke_keys(connection, label="acme viewer")
         assert "API key" in browser.get("/console").text
-    secret, key_id = b"s" * 32, uuid4()
-    live = seal(key_id, ends_at=2**40, secret=secret)
-    assert open_seal(live, secret=secret) == key_id
-    assert open_seal(live, secret=b"t" * 32) is None
-    assert open_seal(live[:-1] + "x", secret=secret) is None
-    assert open_seal("x" + live, secret=secret) is None
-    assert open_seal(seal(key_id, ends_at=1, secret=secret), secret=secret) is None
-    for junk in ("", ".", "\xe9.\xe9", "a.b.c"):
-        assert open_seal(junk, secret=secret) is None
 
 
 def test_a_link_signs_in_once(site: Site) -> None:

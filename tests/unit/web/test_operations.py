@@ -1,10 +1,15 @@
 """Health, readiness, metrics and the API's own description, also while the store is away."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
 
 import httpx2
 import pytest
 
+from fleet_workers.resilience.redis_link import RedisAway
+from fleet_workers.store.model_use import Use, note_sums
+from fleet_workers.web.scrapes import Scrapes
 from support.databases import temporary_database
 from support.web_server import Site, running_site
 
@@ -65,8 +70,53 @@ def test_metrics_count_what_is_in_the_store(site: Site) -> None:
     assert 'fleet_tasks{agent="billing",state="running"} 1.0' in text
     assert 'fleet_tasks{agent="billing",state="in_review"} 1.0' in text
     assert 'fleet_tasks{agent="auto",state="queued"} 1.0' in text
-    for line in ("reviews_waiting 1.0", "dead_letters 0.0", "outbox_waiting 1.0", "store_up 1.0"):
+    for line in (
+        "reviews_waiting 1.0",
+        "dead_letters 0.0",
+        "outbox_waiting 1.0",
+        "deliveries_waiting 0.0",
+        "deliveries_given_up 0.0",
+        "store_up 1.0",
+    ):
         assert f"fleet_{line}" in text
+
+
+def test_metrics_tell_what_models_took_and_saved_and_no_tenant(site: Site) -> None:
+    use = Use(
+        tenant="acme",
+        agent="billing",
+        model='say "hi"',
+        tier="small",
+        source="batch",
+        prompt_tokens=1000,
+        completion_tokens=50,
+        cached_tokens=400,
+        cost_usd=Decimal("0.25"),
+        saved_usd=Decimal("0.5"),
+    )
+    with site.engine.begin() as connection:
+        for each in (use, replace(use, tenant="secret-tenant", cost_usd=None)):
+            note_sums(connection, {each.key: each.sums})
+    text = httpx2.get(f"{site.url}/metrics").text
+    agent, model = 'agent="billing"', r'model="say \"hi\"",source="batch",tier="small"'
+    for name, value in (("calls", 2), ("unpriced", 1), ("cost_usd", 0.25), ("saved_usd", 1.0)):
+        assert f"fleet_model_{name}_today{{{agent},{model}}} {float(value)}" in text
+    for kind, value in (("input", 2000), ("cached", 800), ("output", 100)):
+        line = f'fleet_model_tokens_today{{{agent},kind="{kind}",{model}}}'
+        assert f"{line} {float(value)}" in text
+    assert "secret-tenant" not in text
+
+
+def _away() -> list[str]:
+    raise RedisAway("down")
+
+
+@pytest.mark.parametrize(("read", "shown"), [(lambda: ["m at http://x/v1"], True), (_away, False)])
+def test_metrics_name_models_that_are_not_served(
+    site: Site, read: Callable[[], list[str]], shown: bool
+) -> None:
+    figures = Scrapes(replace(site.resources, read_unserved=read)).read()
+    assert (list(figures.unserved_models) == ["m at http://x/v1"]) is shown
 
 
 def test_the_description_is_complete(site: Site) -> None:

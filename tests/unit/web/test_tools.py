@@ -102,7 +102,7 @@ def test_the_switch_of_a_tool_that_is_gone_can_be_taken_back(site: Site) -> None
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"reason": ""}, {"reason": "x" * 501}, {"reason": "x", "a": 1}, {"reason": "a\0b"}]
+    "body", [{}, {"reason": ""}, {"reason": "x" * 501}, {"reason": "x", "a": 1}]
 )
 def test_a_reason_is_required(site: Site, tool: str, body: dict[str, object]) -> None:
     with site.client("operator") as client:

@@ -14,6 +14,7 @@ import pytest
 from fleet_workers.agents.manifest import load_manifest
 from fleet_workers.testing import close_servers
 from fleet_workers.tools.importers.fetch import ImportChange, fetch_imports
+from support.ports import free_port
 
 SUPPORT = Path(__file__).parents[3] / "support"
 
@@ -69,7 +70,7 @@ ServeHttp = Callable[[ShopAgent, int | None], contextlib.AbstractContextManager[
 @contextlib.contextmanager
 def http_shop(shop: ShopAgent, port: int | None = None) -> Iterator[tuple[str, int]]:
     """Run the server over HTTP; gives its address and port."""
-    port = port or _free_port()
+    port = port or free_port()
     server = subprocess.Popen(
         [sys.executable, "shop_server.py", str(port)],
         cwd=shop.folder,
@@ -87,12 +88,6 @@ def http_shop(shop: ShopAgent, port: int | None = None) -> Iterator[tuple[str, i
 @pytest.fixture
 def serve_http() -> ServeHttp:
     return http_shop
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _await_port(port: int) -> None:
