@@ -14,10 +14,10 @@ run: setup ## start a whole fleet here and work through the inbox
 	@exec .venv/bin/fleetctl up $${ONCE:+--once} $${INBOX:+--inbox "$$INBOX"}
 
 test: setup ## run all tests
-	@.venv/bin/pytest
+	@.venv/bin/pytest -n auto
 
 check: lint types ## lint, types, import rules and unit tests
-	@.venv/bin/pytest tests/unit
+	@.venv/bin/pytest -n auto tests/unit
 
 lint: setup ## ruff and import-linter
 	@.venv/bin/ruff check .
