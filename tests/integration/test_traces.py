@@ -16,7 +16,7 @@ from fleet_workers.store import tables
 from fleet_workers.testing import answer, call
 from support.bench import until
 from support.otlp_receiver import TakenSpan, assert_whole, drawn, until_traced
-from support.stacks import Stack
+from support.stacks import Stack, open_stack
 from support.traced_fleet import DOOMED, TRACED, TracedFleet, open_traced_fleet
 
 pytestmark = pytest.mark.timeout(240)  # its fixture starts two fleets and a service
@@ -25,9 +25,13 @@ TRACK = call("track_parcel", order_id="ord_7")
 TELL = answer("It is in Lyon.")
 
 
-@pytest.fixture(scope="module")
-def traced(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TracedFleet]:
-    with open_traced_fleet(stack, tmp_path_factory.mktemp(f"traced_{stack.name}")) as opened:
+@pytest.fixture(scope="module", params=["embedded", "rabbitmq"])
+def traced(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TracedFleet]:
+    """On a store of its own: another fleet's janitor would take lost tasks, and trace nothing."""
+    folder = tmp_path_factory.mktemp(f"traced_{request.param}")
+    with open_stack(request.param) as stack, open_traced_fleet(stack, folder) as opened:
         yield opened
 
 
