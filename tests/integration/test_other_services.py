@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx2
 import pika
 import pytest
 from jsonschema import validate
@@ -370,6 +371,7 @@ def test_what_is_no_task_is_put_aside_with_the_reason_and_what_follows_goes_on(
 ) -> None:
     stack = bench.fleet.stack
     refused = {name: case for name, case in GARBAGE.items() if case[1]}
+    counted_before = counted_refusals(bench.fleet)
     with amqp(stack) as channel:
         for name, (body, _, _) in GARBAGE.items():
             put_in(channel, body, headers={"name": name, "x-mine": "yes"}, app_id="shop")
@@ -391,6 +393,20 @@ def test_what_is_no_task_is_put_aside_with_the_reason_and_what_follows_goes_on(
     codes = Counter(each.headers["fleet-reason-code"] for each, _ in found)
     assert codes["conflict"] == 1
     assert sum("gzip" in each.headers["fleet-reason"] for each, _ in found) == 1
+    assert counted_refusals(bench.fleet) - counted_before == codes
+
+
+def counted_refusals(fleet: Fleet) -> Counter[str]:
+    """What the janitors have counted, by reason."""
+    counted: Counter[str] = Counter()
+    for janitor in janitors(fleet):
+        told = json.loads((fleet.metrics_folder / f"{janitor.ready_file.name}.json").read_text())
+        page = httpx2.get(f"http://{told[0]['targets'][0]}/metrics", timeout=10).text
+        for reason, number in re.findall(
+            r'^fleet_intake_refused_total{reason="(\w+)"} (\S+)$', page, re.MULTILINE
+        ):
+            counted[reason] += int(float(number))
+    return counted
 
 
 def janitors(fleet: Fleet) -> list[FleetProcess]:

@@ -159,6 +159,14 @@ CASES = {
         fires={'fleet_janitor_chores_failed_total{chore="audit"}': f"0+1{EVER}"},
         silent={'fleet_janitor_chores_failed_total{chore="audit"}': "0x30 1x70"},
     ),
+    "FleetIntakeRefused": Case(
+        fires={'fleet_intake_refused_total{reason="invalid_envelope"}': f"0+2{EVER}"},
+        silent={'fleet_intake_refused_total{reason="invalid_envelope"}': "0x30 3x70"},
+    ),
+    "FleetRetentionStopped": Case(
+        fires={"fleet_retention_clock_refused": f"1{EVER}"},
+        silent={"fleet_retention_clock_refused": "0x30 1x2 0x70"},
+    ),
     "FleetJanitorGone": Case(
         fires={
             "fleet_store_up": f"1{EVER}",

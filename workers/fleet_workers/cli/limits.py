@@ -97,7 +97,7 @@ def _told(limit: Limit) -> str:
     if limit.concurrency is not None:
         parts.append(f"at most {limit.concurrency} at once")
     if limit.starts is not None:
-        parts.append(f"at most {_rate(limit)} started")
+        parts.append(f"at most {limit.starts} starts in {limit.span_seconds:g} s")
     if limit.weight is not None:
         parts.append(f"weight {limit.weight:g}")
     return ", ".join(parts)

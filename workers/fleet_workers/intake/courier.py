@@ -18,7 +18,16 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError
 from sqlalchemy import Engine
 
-from fleet_contracts.errors import FleetError, TooEarly, Unavailable
+from fleet_contracts.errors import (
+    Conflict,
+    FleetError,
+    InvalidEnvelope,
+    TooEarly,
+    Unauthorized,
+    Unavailable,
+    UnknownAgent,
+    UnknownTenant,
+)
 from fleet_contracts.topology import (
     INTAKE_DEAD_QUEUE,
     INTAKE_QUEUE,
@@ -33,6 +42,7 @@ from fleet_workers.intake.refusal import with_reason
 from fleet_workers.intake.taking import Batch, IntakeDesk
 from fleet_workers.store.engine import store_errors
 from fleet_workers.store.outbox import Letter
+from fleet_workers.telemetry.counting import count_refused
 
 log = structlog.get_logger()
 
@@ -43,6 +53,7 @@ _AWAY_SECONDS: Final = 2.0
 _UNSETTLED_SECONDS: Final = 1.0
 _TIMEOUT_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 20.0
+_REASONS: Final = (InvalidEnvelope, UnknownAgent, UnknownTenant, Conflict, Unauthorized)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,8 @@ class IntakeCourier:
         self._send = send
         self._stopped = Event()
         self._thread = Thread(target=self._run, name="intake", daemon=True)
+        for reason in _REASONS:
+            count_refused(reason.code, 0)
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -215,4 +228,5 @@ class _Session:
             with_reason(delivery.properties, error),
             mandatory=True,
         )
+        count_refused(error.code)
         log.warning("intake.refused", reason=error.code, error=str(error))

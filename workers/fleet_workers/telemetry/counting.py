@@ -30,6 +30,11 @@ def count_run(agent: str, state: str) -> None:
     _child(meters.RUNS, agent, state).inc()
 
 
+def count_refused(reason: str, number: int = 1) -> None:
+    """Messages of the intake were no tasks; 0 lets the series begin, so that a first one shows."""
+    _child(meters.INTAKE_REFUSED, reason).inc(number)
+
+
 def observe_run(agent: str, seconds: float) -> None:
     """A worker let a task go after it had held it for so long."""
     _child(meters.RUN_SECONDS, agent).observe(max(0.0, seconds))

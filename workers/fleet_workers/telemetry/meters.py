@@ -159,6 +159,9 @@ RENEWALS_FAILED = _counter(
 )
 
 DEAD_LETTERS = _counter("dead_letters_written_total", "Dead letters, by their reason.", "reason")
+INTAKE_REFUSED = _counter(
+    "intake_refused_total", "Messages of the intake that were no task, by the reason.", "reason"
+)
 REVIEWS_OPENED = _counter("reviews_opened_total", "Items put before people.", "agent", "kind")
 REVIEWS_DECIDED = _counter(
     "reviews_decided_total", "Items that people decided.", "agent", "kind", "ruling"
