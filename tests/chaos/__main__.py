@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from chaos.campaign import Plan, Report, run_campaign
 from chaos.figures import figures, findings, kills
 from chaos.ground import open_ground
-from chaos.nursery import open_nursery
 from chaos.rabbitmq_node import rabbitmq_program
+from support.nursery import open_nursery
 
 KILLS = int(os.environ.get("KILLS", "200"))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "840"))
@@ -68,7 +68,10 @@ def available_stacks() -> list[str]:
 def attack(name: str, plan: Plan, folder: Path) -> Report:
     """Run one stack in a folder of its own."""
     folder.mkdir()
-    with open_nursery(folder) as nursery, open_ground(name, folder) as ground:
+    with (
+        open_nursery(folder, prepared_by="chaos.points") as nursery,
+        open_ground(name, folder) as ground,
+    ):
         return run_campaign(plan, nursery, ground, folder)
 
 

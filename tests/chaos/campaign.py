@@ -16,7 +16,6 @@ from chaos.ground import Ground
 from chaos.judge import Verdict, applied_effects, endings, judge, unsettled
 from chaos.marks import Marks
 from chaos.model import RepeatedCalls, RewordingModel
-from chaos.nursery import Nursery
 from chaos.points import POINTS, RESUMED_POINTS, STALL_POINTS
 from chaos.producer import Producer
 from chaos.scenarios import Harm, task_stream
@@ -25,6 +24,7 @@ from chaos.takeover import TakeoverWatch
 from fleet_workers.store.journal import StepKind, StepState
 from fleet_workers.store.tables import steps
 from fleet_workers.testing.model_server import serve_script
+from support.nursery import Nursery
 
 _MODEL_SECONDS = 0.05
 _POLL_SECONDS = 0.2

@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx2
 
 from chaos.ground import Ground
-from chaos.nursery import Nursery, wait_until
 from chaos.points import MARKS_VARIABLE
 from chaos.pool import Death, WorkerPool
 from chaos.scenarios import SCRIPTS, TENANT
 from fleet_workers.settings import Settings
+from support.nursery import Nursery, wait_until
 from support.ports import free_port
 
 _HERE = Path(__file__).parent

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import httpx2
@@ -140,6 +141,12 @@ class Doom:
 
     def _die(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def prepare_child() -> None:
+    """Let a process of the nursery die at the points, where it is told of marks."""
+    if marks := os.environ.get(MARKS_VARIABLE):
+        install(Marks(Path(marks)))
 
 
 def install(marks: Marks) -> None:

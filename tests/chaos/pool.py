@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaos.nursery import Nursery, wait_until
+from support.nursery import Nursery, wait_until
 
 _CLI = "fleet_workers.cli"
 _NAME = "worker_"

@@ -8,7 +8,7 @@ import pytest
 from chaos.campaign import Plan, Report, run_campaign
 from chaos.figures import findings
 from chaos.ground import open_ground
-from chaos.nursery import open_nursery
+from support.nursery import open_nursery
 
 KILLS = 15
 PLAN = Plan(
@@ -32,7 +32,10 @@ def test_killed_workers_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> Non
     def report_of(stack: str) -> Report:
         folder = tmp_path / stack
         folder.mkdir()
-        with open_nursery(folder) as nursery, open_ground(stack, folder) as ground:
+        with (
+            open_nursery(folder, prepared_by="chaos.points") as nursery,
+            open_ground(stack, folder) as ground,
+        ):
             return run_campaign(PLAN, nursery, ground, folder)
 
     with ThreadPoolExecutor(2) as threads:

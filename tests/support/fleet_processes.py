@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx2
 
 from fleet_client import FleetClient
+from support.nursery import ForkedProcess, fork
 from support.ports import free_port
 from support.stacks import Stack
 
@@ -39,13 +40,21 @@ class FleetProcess:
         self.was_ended = False
         self.log = folder / f"{name}.log"
         self.ready_file = folder / f"{name}.ready"
+        self.process = self._start(words, {**environment, "FLEET_READY_FILE": str(self.ready_file)})
+
+    def _start(
+        self, words: tuple[str, ...], environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes] | ForkedProcess:
+        # Code that is not this tree's own, or not the fleet's, cannot be forked from what is here.
+        if words[0] == _CLI and "PYTHONPATH" not in environment:
+            return fork(words, log=self.log, environment=environment)
         # The kernel ends it with us, should the test run itself be killed.
         setpriv = shutil.which("setpriv")
         guard = (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
         with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 (*guard, sys.executable, "-P", "-m", *words),
-                env={**environment, "FLEET_READY_FILE": str(self.ready_file)},
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -72,6 +72,20 @@ def test_the_last_slots_are_for_those_who_run_few() -> None:
     assert shares.may_begin("a")
 
 
+def test_in_the_last_slots_a_new_task_passes_the_one_tenant_that_may_not_have_them() -> None:
+    shares = Shares(slots=6, headroom=2)
+    assert shares.passed_over_by("quiet") == ""
+    shares.begin("quiet")
+    shares.end("quiet", "agent")
+    for _ in range(4):
+        shares.begin("loud")
+    assert shares.passed_over_by("quiet") == "loud"
+    assert shares.passed_over_by("loud") is None
+    for _ in range(2):
+        shares.begin("other")
+    assert shares.passed_over_by("quiet") is None  # two are passed: a look tells who is next
+
+
 def test_a_process_with_one_tenant_keeps_nothing_free() -> None:
     shares = Shares(slots=10, headroom=2)
     for _ in range(10):

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, insert, text
 
 from fleet_contracts.envelope import TaskEnvelope, build_envelope
 from fleet_workers.store import pauses, tables, tasks
-from fleet_workers.store.claims import Claim, Holder
+from fleet_workers.store.claims import Claim, Holder, take_new
 from fleet_workers.store.fair_claims import Next, Standing, claim_with_care, take_next
 from support.databases import empty_tables
 
@@ -103,6 +103,24 @@ def test_the_last_slots_and_full_limits_pass_a_tenant_over(engine: Engine) -> No
     assert take(engine, at_limit=[("globex", "*")]) is not None
     assert take(engine, **here, fewer_than=4) is not None
     assert take(engine, at_limit=[]) is None
+
+
+def test_a_new_task_passes_the_queue_of_one_tenant_and_of_no_other(engine: Engine) -> None:
+    def begins(tenant: str, passed_over: str) -> bool:
+        new = build_envelope(tenant=tenant, agent="billing", input="new")
+        claim = take_new(engine, new, HOLDER, traceparent=None, passed_over=passed_over)
+        return claim is not None
+
+    assert begins("globex", "")
+    submit(engine, "globex", age=100)
+    assert not begins("initech", "")
+    assert not begins("initech", "acme")
+    assert not begins("acme", "initech")
+    assert begins("initech", "globex")
+    assert begins("acme", "globex")
+    submit(engine, "acme")
+    assert not begins("initech", "globex")
+    assert not begins("globex", "acme")  # it does not pass its own
 
 
 def test_only_agents_that_are_served_and_nothing_paused_or_put_off(engine: Engine) -> None:

@@ -157,7 +157,8 @@ class Executor:
         envelope, since = arrival.envelope, time.monotonic()
         if arrival.is_stored or envelope.session_id is not None or envelope.is_timed:
             return None
-        if not self.shares.may_begin(envelope.tenant):
+        passed_over = self.shares.passed_over_by(envelope.tenant)
+        if passed_over is None:
             return None
         claim = claims.take_new(
             self._engine,
@@ -165,6 +166,7 @@ class Executor:
             self._holder,
             traceparent=arrival.traceparent or run_traces.trace_for_new(envelope.id),
             submitted_at=arrival.submitted_at,
+            passed_over=passed_over,
         )
         if claim is None:
             return None

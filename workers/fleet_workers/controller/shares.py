@@ -75,6 +75,21 @@ class Shares:
             most = self._fewer_than()
             return most is None or self._running[tenant] < most
 
+    def passed_over_by(self, tenant: str) -> str | None:
+        """Whose queued tasks a new one of `tenant` may pass, as a free slot is not for them.
+
+        Empty where nobody's; None where a new one may not begin, or passes several tenants, which
+        takes a look at all that wait.
+        """
+        with self._lock:
+            most = self._fewer_than()
+            if most is None:
+                return ""
+            if self._running[tenant] >= most:
+                return None
+            loud = [name for name, running in self._running.items() if running >= most]
+            return loud[0] if len(loud) == 1 else None
+
     @property
     def has_open_slots(self) -> bool:
         """Whether a slot is free for every tenant."""

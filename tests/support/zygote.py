@@ -1,10 +1,13 @@
 """The program that forks the fleet's processes: it has imported everything, so a start is quick.
 
 Reads orders as JSON lines from standard input and writes what happens to its children to standard
-output. It has one thread and no connection; its end is the end of all its children.
+output. It has one thread and no connection; its end is the end of all its children. A word on its
+command line names a module whose `prepare_child` each child calls before anything else.
 """
 
 import ctypes
+import gc
+import importlib
 import json
 import os
 import random
@@ -23,14 +26,15 @@ import fleet_workers.cli.processes
 import fleet_workers.janitor.service
 import fleet_workers.web.application
 import fleet_workers.worker.pool  # noqa: F401 what its children run is imported once, here
-from chaos.marks import Marks
-from chaos.points import MARKS_VARIABLE, install
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 _CHUNK_BYTES = 65536
+_PREPARING = [importlib.import_module(name) for name in sys.argv[1:]]
 
 
 def main() -> None:
+    gc.collect()
+    gc.freeze()  # what is shared with the children shall stay so
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -101,8 +105,8 @@ def become(order: Mapping[str, Any]) -> None:
     random.seed()
     os.environ.clear()
     os.environ.update(order["environment"])
-    if marks := os.environ.get(MARKS_VARIABLE):
-        install(Marks(Path(marks)))
+    for each in _PREPARING:
+        each.prepare_child()
     sys.argv = [order["module"], *order["words"]]
     runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
 

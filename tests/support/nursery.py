@@ -1,11 +1,19 @@
-"""Starts processes by forking one that has imported everything, and hears of their ends."""
+"""Starts processes by forking one that has imported everything, and hears of their ends.
 
+A Python process of the fleet takes two seconds of a processor to import itself; a fork takes none.
+"""
+
+import atexit
 import contextlib
+import functools
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,14 +28,14 @@ Listener = Callable[[Mapping[str, Any]], None]
 class Nursery:
     """One zygote and its children. None of them outlives it, nor it this process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, prepared_by: str | None = None) -> None:
         self._listeners: list[Listener] = []
         self._lock = threading.Lock()
         self._names: dict[int, str] = {}
         self._alive: set[int] = set()
         with (folder / "zygote.log").open("ab") as errors:
             self._zygote = subprocess.Popen(
-                (sys.executable, str(_ZYGOTE)),
+                (sys.executable, str(_ZYGOTE), *([prepared_by] if prepared_by else [])),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -93,10 +101,90 @@ class Nursery:
                 listener({**event, "name": self._names[event["pid"]]})
 
 
-@contextlib.contextmanager
-def open_nursery(folder: Path) -> Iterator[Nursery]:
-    """A nursery without children yet; it imports while the caller goes on."""
+class ForkedProcess:
+    """A process of a nursery, with what tests use of `subprocess.Popen`."""
+
+    def __init__(
+        self,
+        nursery: Nursery,
+        name: str,
+        words: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str],
+    ) -> None:
+        self.returncode: int | None = None
+        self._name = name
+        self._pid = 0
+        self._has_started = threading.Event()
+        self._has_ended = threading.Event()
+        nursery.listen(self._note)
+        nursery.start(name, words[0], words[1:], log=log, environment=environment)
+        assert self._has_started.wait(60), "The nursery started nothing: see its zygote.log."
+
+    @property
+    def pid(self) -> int:
+        return self._pid
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; `subprocess.TimeoutExpired` where it does not come in time."""
+        if not self._has_ended.wait(timeout):
+            raise subprocess.TimeoutExpired(self._name, timeout or 0.0)
+        assert self.returncode is not None
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """As Popen's: nothing where it has ended."""
+        if self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _note(self, event: Mapping[str, Any]) -> None:
+        if event["name"] != self._name:
+            return
+        if event["event"] == "started":
+            self._pid = event["pid"]
+            self._has_started.set()
+        elif event["event"] == "ended":
+            self.returncode = event["code"]
+            self._has_ended.set()
+
+
+_numbers = itertools.count()
+
+
+@functools.cache
+def _shared() -> Nursery:
+    """The one nursery of this test process."""
+    folder = Path(tempfile.mkdtemp(prefix="nursery_"))
     nursery = Nursery(folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(nursery.close)
+    return nursery
+
+
+def fork(words: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> ForkedProcess:
+    """Run a module with these words, as `python -m` does, in a session of its own."""
+    name = f"{next(_numbers)}"
+    return ForkedProcess(_shared(), name, words, log=log, environment=environment)
+
+
+@contextlib.contextmanager
+def open_nursery(folder: Path, *, prepared_by: str | None = None) -> Iterator[Nursery]:
+    """A nursery without children yet; it imports while the caller goes on.
+
+    `prepared_by` is a module whose `prepare_child` is called in each child.
+    """
+    nursery = Nursery(folder, prepared_by=prepared_by)
     try:
         yield nursery
     finally:
