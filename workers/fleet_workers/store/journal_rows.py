@@ -115,7 +115,7 @@ def flush_parameters(task_id: UUID, epoch: int, pending: PendingSteps) -> dict[s
     """The parameters of `FLUSH_CTES`."""
     finished = [_finished(step) for step in pending.finished]
     added = [_added(step) for step in pending.added]
-    parameters = {
+    parameters: dict[str, Any] = {
         "task_id": task_id,
         "epoch": epoch,
         "finished_rows": json_text(finished) if finished else "[]",
