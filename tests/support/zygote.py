@@ -86,7 +86,7 @@ def start(order: Mapping[str, Any], pipe: tuple[int, int]) -> None:
         become(order)
         code = 0
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
     finally:
         os._exit(code)
 
