@@ -27,13 +27,14 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
 
 
 def test_every_queue_is_there_as_pools_declare_it(node: RabbitNode) -> None:
-    names = {each["name"] for each in httpx2.get(f"{node.api_url}queues").json()}
     agents = ("auto", *load_catalogue().names)
     wanted = [queue(agent) for agent in agents for queue in (agent_queue, dead_queue)]
     wanted.append(review_queue())
+    told = {each.name for each in wanted} | {topology.INTAKE_QUEUE, topology.INTAKE_DEAD_QUEUE}
+    # A node answers before it has taken all of its definitions.
+    until(lambda: told <= _queues(node), what=f"the queues {told}")
     with Connection(node.broker_url) as connection:
         for queue in wanted:
-            assert queue.name in names
             queue(connection.default_channel).declare()  # refused, were an argument another
     with connect(node.broker_url, timeout_seconds=10) as janitor:
         channel = janitor.channel()
@@ -41,9 +42,12 @@ def test_every_queue_is_there_as_pools_declare_it(node: RabbitNode) -> None:
             (topology.INTAKE_QUEUE, topology.intake_queue_arguments()),
             (topology.INTAKE_DEAD_QUEUE, topology.dead_queue_arguments()),
         ):
-            assert name in names
             channel.queue_declare(name, durable=True, arguments=arguments)
         channel.exchange_declare(topology.EVENTS_EXCHANGE, "topic", passive=True)
+
+
+def _queues(node: RabbitNode) -> set[str]:
+    return {each["name"] for each in httpx2.get(f"{node.api_url}queues").json()}
 
 
 def test_flower_shows_the_queues_through_the_management_api(
