@@ -141,6 +141,31 @@ def test_a_tool_that_is_down_is_the_likeliest_cause(engine: Engine) -> None:
     assert "9 times: unavailable: refund_payment: the server answered 503." in causes[0].evidence
 
 
+def test_tools_that_fail_together_point_to_what_they_share(engine: Engine) -> None:
+    with engine.begin() as connection:
+        day = Day(connection)
+        day.well(10)
+        for tool, number in (("list_plans", 3), ("list_invoices", 4), ("get_invoice", 2)):
+            day.fails(number, "timed_out", f"{tool}: no answer within 20 s.")
+    causes = likely_causes(facts_of(engine, breakers=("tool list_plans",)))
+    assert causes[0].title == "3 tools fail together"
+    assert causes[0].score == pytest.approx(0.95)
+    assert "Tasks by tool: list_invoices 4, list_plans 3, get_invoice 2." in causes[0].evidence
+    assert "Circuit breakers that are open now: list_plans." in causes[0].evidence
+
+
+def test_a_first_hour_is_no_rush(engine: Engine) -> None:
+    with engine.begin() as connection:
+        day = Day(connection)
+        day.well(60)
+        day.fails(2, "unavailable", MODEL_DOWN)
+    facts = facts_of(engine)
+    titles = [each.title for each in likely_causes(facts)]
+    assert "Many more requests than usual" not in titles
+    known = replace(facts, before={**facts.before, "queued": 5})
+    assert "Many more requests than usual" in [each.title for each in likely_causes(known)]
+
+
 def test_a_model_that_refuses_is_the_likeliest_cause(engine: Engine) -> None:
     with engine.begin() as connection:
         day = Day(connection)

@@ -17,8 +17,8 @@ from fleet_workers.settings import Settings, load_settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fleet_workers.incident.cause import Cause
     from fleet_workers.incident.facts import Facts
-    from fleet_workers.incident.hypotheses import Cause
     from fleet_workers.incident.report import Writer
 
 Since = Annotated[str, typer.Option(help="Its beginning: ISO 8601, or 90m, 6h, 2d ago.")]

@@ -4,13 +4,13 @@ A cause's score is the share of troubled tasks that it would explain, weighed by
 would be so by chance. None is certain.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from fleet_workers.incident.facts import Facts, Trouble
+from fleet_workers.incident.cause import Cause
+from fleet_workers.incident.facts import Facts
+from fleet_workers.incident.failing import failing_subject, failing_together
 
 LEAST_SCORE: Final = 0.2
 _SURGE: Final = 3.0
@@ -23,16 +23,6 @@ _BUSY: Final = 10  # changes in a bucket, below which silence says nothing
 _BAD_RELEASE_TASKS: Final = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """A likely cause: what, from 0 to 1 how likely it is beside others, why, and what to do."""
-
-    title: str
-    score: float
-    evidence: tuple[str, ...]
-    remedy: str
-
-
 Rule = Callable[[Facts], Iterator[Cause]]
 
 
@@ -42,42 +32,6 @@ def likely_causes(facts: Facts) -> list[Cause]:
     return sorted(
         (each for each in found if each.score >= LEAST_SCORE), key=lambda each: -each.score
     )
-
-
-def _failing_subject(facts: Facts) -> Iterator[Cause]:
-    """A tool or a model that most of what failed has in common."""
-    number = len(facts.affected)
-    by_subject: dict[str, list[Trouble]] = {}
-    for each in facts.troubles:
-        if each.subject:
-            by_subject.setdefault(each.subject, []).append(each)
-    for subject, troubles in by_subject.items():
-        tasks = {each.task_id for each in troubles}
-        kind, _, name = subject.partition(" ")
-        causes = Counter(each.cause for each in troubles).most_common(2)
-        evidence = [
-            (
-                f"{len(tasks)} of {number} troubled tasks failed there, first at "
-                f"{_clock(troubles[0])}."
-            ),
-            *(f"{count} times: {cause}" for cause, count in causes),
-        ]
-        if subject in facts.present.open_breakers:
-            evidence.append("Its circuit breaker is open now.")
-        yield Cause(
-            title=f"The {kind} {name} fails"
-            if kind == "tool"
-            else f"The model's endpoint fails ({name})",
-            score=0.9 * len(tasks) / number,
-            evidence=tuple(evidence),
-            remedy=(
-                f"Look at the system behind {name}. To take it out of use meanwhile: fleetctl "
-                f"tools disable {name} --reason …"
-                if kind == "tool"
-                else "Ask it: fleetctl models --probe. A second endpoint takes over by itself: "
-                "FLEET_FALLBACK_BASE_URL."
-            ),
-        )
 
 
 def _bad_release(facts: Facts) -> Iterator[Cause]:
@@ -268,7 +222,9 @@ def _money(facts: Facts) -> Iterator[Cause]:
 def _surge(facts: Facts) -> Iterator[Cause]:
     now, before = facts.totals.get("queued", 0), facts.before.get("queued", 0)
     late = any(each > _LATE_SECONDS for each in facts.present.oldest_seconds.values())
-    if now >= max(_SURGE_LEAST, before * _SURGE) and (late or facts.troubles):
+    # Where nothing was before, nobody knows what is usual.
+    is_more = before > 0 and facts.troubles
+    if now >= max(_SURGE_LEAST, before * _SURGE) and (late or is_more):
         yield Cause(
             title="Many more requests than usual",
             score=0.4 if late else 0.25,
@@ -278,12 +234,9 @@ def _surge(facts: Facts) -> Iterator[Cause]:
         )
 
 
-def _clock(trouble: Trouble) -> str:
-    return f"{trouble.at:%H:%M:%S} UTC"
-
-
 _RULES: Final[tuple[Rule, ...]] = (
-    _failing_subject,
+    failing_together,
+    failing_subject,
     _bad_release,
     _poison,
     _held_by_people,

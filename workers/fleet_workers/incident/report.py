@@ -10,8 +10,8 @@ from typing import Any, Final
 import jinja2
 
 from fleet_contracts.errors import ConfigurationError
+from fleet_workers.incident.cause import Cause
 from fleet_workers.incident.facts import Facts
-from fleet_workers.incident.hypotheses import Cause
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 _MOST_TASKS = 50
