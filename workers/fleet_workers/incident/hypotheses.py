@@ -61,7 +61,8 @@ def _bad_release(facts: Facts) -> Iterator[Cause]:
             evidence.append(f"Of other releases of the agent: {other_bad} of {other_tasks}.")
         yield Cause(
             title=f"The new release {release} does worse",
-            score=0.95 * (share - other_share) * _explained(facts, release),
+            # A release with none beside it may do no worse than the agent always did.
+            score=(0.95 if others else 0.5) * (share - other_share) * _explained(facts, release),
             evidence=tuple(evidence),
             remedy="Start the pool with the release before; its prompt and manifest stand in the "
             "agent's folder. Then replay what died: fleetctl dead replay --dry-run.",
