@@ -72,12 +72,17 @@ def test_the_last_slots_are_for_those_who_run_few() -> None:
     assert shares.may_begin("a")
 
 
-def test_in_the_last_slots_a_new_task_passes_the_one_tenant_that_may_not_have_them() -> None:
+def test_a_new_task_of_who_runs_few_passes_the_one_tenant_that_runs_many() -> None:
     shares = Shares(slots=6, headroom=2)
     assert shares.passed_over_by("quiet") == ""
     shares.begin("quiet")
     shares.end("quiet", "agent")
-    for _ in range(4):
+    shares.begin("loud")
+    assert shares.passed_over_by("quiet") == ""
+    shares.begin("loud")
+    assert shares.passed_over_by("quiet") == "loud"  # free slots or not: it would be next
+    assert shares.passed_over_by("loud") == ""
+    for _ in range(2):
         shares.begin("loud")
     assert shares.passed_over_by("quiet") == "loud"
     assert shares.passed_over_by("loud") is None

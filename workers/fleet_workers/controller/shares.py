@@ -76,19 +76,20 @@ class Shares:
             return most is None or self._running[tenant] < most
 
     def passed_over_by(self, tenant: str) -> str | None:
-        """Whose queued tasks a new one of `tenant` may pass, as a free slot is not for them.
+        """Whose queued tasks a new one of `tenant` may pass: a tenant's that runs many here.
 
-        Empty where nobody's; None where a new one may not begin, or passes several tenants, which
-        takes a look at all that wait.
+        It runs few itself then, fewer than the headroom. Empty where it may pass nobody's; None
+        where a new one may not begin, or a look at all that wait has to tell who is next.
         """
         with self._lock:
             most = self._fewer_than()
-            if most is None:
-                return ""
-            if self._running[tenant] >= most:
+            running = self._running[tenant]
+            if most is not None and running >= most:
                 return None
-            loud = [name for name, running in self._running.items() if running >= most]
-            return loud[0] if len(loud) == 1 else None
+            loud = [name for name, number in self._running.items() if number >= self._headroom]
+            if running < self._headroom and len(loud) == 1:
+                return loud[0]
+            return "" if most is None else None
 
     @property
     def has_open_slots(self) -> bool:
