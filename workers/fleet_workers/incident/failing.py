@@ -8,24 +8,23 @@ from fleet_workers.incident.cause import Cause
 from fleet_workers.incident.facts import Facts, Trouble
 
 _SEVERAL: Final = 3
-_TOOL: Final = "tool"
+_TOOL: Final = "tool "
 
 
 def failing_together(facts: Facts) -> Iterator[Cause]:
     """Several tools whose calls fail at one time, so that what they share is to be looked at."""
-    by_tool: dict[str, set[object]] = {}
-    first: Trouble | None = None
-    for each in facts.troubles:
-        kind, _, name = each.subject.partition(" ") if each.subject else ("", "", "")
-        if kind == _TOOL:
-            by_tool.setdefault(name, set()).add(each.task_id)
-            first = first or each
+    by_tool = {
+        subject.removeprefix(_TOOL): {each.task_id for each in troubles}
+        for subject, troubles in _by_subject(facts).items()
+        if subject.startswith(_TOOL)
+    }
     tasks = set().union(*by_tool.values())
-    if first is None or len(by_tool) < _SEVERAL or len(tasks) <= max(map(len, by_tool.values())):
+    if len(by_tool) < _SEVERAL or len(tasks) <= max(map(len, by_tool.values())):
         return
+    first = next(each for each in facts.troubles if each.subject.startswith(_TOOL))
     number = len(facts.affected)
     names = sorted(by_tool, key=lambda name: (-len(by_tool[name]), name))
-    open_now = sorted(name for name in names if f"{_TOOL} {name}" in facts.present.open_breakers)
+    open_now = sorted(name for name in names if _TOOL + name in facts.present.open_breakers)
     evidence = [
         f"{len(tasks)} of {number} troubled tasks failed at one of them, first at {_clock(first)}.",
         f"Tasks by tool: {', '.join(f'{name} {len(by_tool[name])}' for name in names)}.",
@@ -44,11 +43,7 @@ def failing_together(facts: Facts) -> Iterator[Cause]:
 def failing_subject(facts: Facts) -> Iterator[Cause]:
     """A tool or a model that most of what failed has in common."""
     number = len(facts.affected)
-    by_subject: dict[str, list[Trouble]] = {}
-    for each in facts.troubles:
-        if each.subject:
-            by_subject.setdefault(each.subject, []).append(each)
-    for subject, troubles in by_subject.items():
+    for subject, troubles in _by_subject(facts).items():
         tasks = {each.task_id for each in troubles}
         kind, _, name = subject.partition(" ")
         causes = Counter(each.cause for each in troubles).most_common(2)
@@ -75,6 +70,15 @@ def failing_subject(facts: Facts) -> Iterator[Cause]:
                 "FLEET_FALLBACK_BASE_URL."
             ),
         )
+
+
+def _by_subject(facts: Facts) -> dict[str, list[Trouble]]:
+    """What failed, a tool or a model, and the troubles with it in their order."""
+    found: dict[str, list[Trouble]] = {}
+    for each in facts.troubles:
+        if each.subject:
+            found.setdefault(each.subject, []).append(each)
+    return found
 
 
 def _clock(trouble: Trouble) -> str:
