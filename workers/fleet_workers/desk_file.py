@@ -1,6 +1,5 @@
 """The form of the review desk's file (`FLEET_DESK`): who signs in, who is told what, and how."""
 
-import tomllib
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,14 +12,13 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 
 from fleet_contracts.envelope import AgentName
 from fleet_contracts.errors import ConfigurationError
 from fleet_contracts.events import TaskEventType
-from fleet_contracts.faults import explain_faults
+from fleet_contracts.faults import read_toml
 from fleet_workers.retention_policy import RetentionSection
 
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+\S*$", max_length=500)]
@@ -215,12 +213,8 @@ def load_desk_file(path: Path | None) -> DeskFile:
     if path is None:
         return DeskFile()
     try:
-        return DeskFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return read_toml(path, DeskFile)
     except OSError as error:
         raise ConfigurationError(
             f"FLEET_DESK names {path}, which cannot be read: {error.strerror}."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}.") from error
-    except ValidationError as error:
-        raise ConfigurationError(f"{path}: {explain_faults(error)}.") from error

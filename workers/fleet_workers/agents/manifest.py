@@ -1,6 +1,5 @@
 """The form of agent.toml: what an agent is for, may do, and must leave to others."""
 
-import tomllib
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,14 +9,13 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from fleet_contracts.envelope import AgentName
 from fleet_contracts.errors import ConfigurationError
-from fleet_contracts.faults import explain_faults
+from fleet_contracts.faults import read_toml
 from fleet_workers.agents.answer_rules import AnswerSection
 from fleet_workers.agents.batching import BatchingSection
 from fleet_workers.agents.bounds import Rates, SpendLimits
@@ -149,16 +147,11 @@ def load_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_NAME
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        manifest = Manifest.model_validate(content)
+        manifest = read_toml(path, Manifest)
     except FileNotFoundError as error:
         raise ConfigurationError(
             f"{path} is missing: `fleetctl agents new NAME` writes one."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}.") from error
-    except ValidationError as error:
-        raise ConfigurationError(f"{path}: {explain_faults(error)}.") from error
     if manifest.name != folder.name:
         raise ConfigurationError(
             f"{path} says name = {manifest.name!r}, its folder is {folder.name!r}: make them equal."

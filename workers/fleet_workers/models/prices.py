@@ -1,6 +1,5 @@
 """What models cost, from a file that operators keep: an unknown price is never taken for zero."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -13,13 +12,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from fleet_contracts.errors import ConfigurationError
-from fleet_contracts.faults import explain_faults
+from fleet_contracts.faults import read_toml
 from fleet_workers.models.candidates import AT
 
 SHIPPED: Final = Path(__file__).with_name("prices.toml")
@@ -171,15 +169,11 @@ def load_prices(path: Path | None) -> Prices:
         ConfigurationError: Names the file, the field and the remedy.
     """
     try:
-        content = _File.model_validate(tomllib.loads((path or SHIPPED).read_text(encoding="utf-8")))
+        content = read_toml(path or SHIPPED, _File)
     except FileNotFoundError as error:
         raise ConfigurationError(f"FLEET_PRICES names {path}, which is missing.") from error
     except OSError as error:
         raise ConfigurationError(f"FLEET_PRICES names {path}, which cannot be read.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}.") from error
-    except ValidationError as error:
-        raise ConfigurationError(f"{path}: {explain_faults(error)}.") from error
     return Prices(
         by_model={**NOTHING_COSTS, **content.models}, unknown=content.unknown, as_of=content.as_of
     )
