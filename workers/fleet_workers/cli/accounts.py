@@ -7,12 +7,13 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
-from fleet_contracts.errors import InvalidInput, UnknownTenant
+from fleet_contracts.errors import InvalidInput
 from fleet_workers.cli.terminal import (
     console,
     moment_text,
     new_table,
     operator,
+    require_tenant,
     store_transaction,
 )
 from fleet_workers.store import accounts, pauses
@@ -44,8 +45,7 @@ def pause_tenant(
 ) -> None:
     """Let no task of a tenant start; those that run stop before their next step."""
     with store_transaction() as connection:
-        if not accounts.tenant_exists(connection, name):
-            raise UnknownTenant(f"No tenant is called {name!r}: see `fleetctl tenants list`.")
+        require_tenant(connection, name)
         pauses.pause(connection, agent=EVERY, tenant=name, reason=reason, paused_by=operator())
     console.print(f"{name} is paused. `fleetctl tenants resume {name}` lets its tasks run again.")
 

@@ -8,10 +8,17 @@ import typer
 from rich.markup import escape
 from sqlalchemy import Engine
 
-from fleet_contracts.errors import InvalidInput, UnknownTenant
-from fleet_workers.cli.terminal import APPLICATION, console, moment_text, new_table, operator
+from fleet_contracts.errors import InvalidInput
+from fleet_workers.cli.terminal import (
+    APPLICATION,
+    console,
+    moment_text,
+    new_table,
+    operator,
+    require_tenant,
+)
 from fleet_workers.settings import load_settings
-from fleet_workers.store import accounts, erasure_requests
+from fleet_workers.store import erasure_requests
 from fleet_workers.store.engine import store_errors
 from fleet_workers.store.erasure_requests import Erasure, Found
 
@@ -58,8 +65,7 @@ def erase_customer(
         if tenant is None or customer is None:
             raise InvalidInput("Name --tenant and --customer, or --receipt of an earlier request.")
         with store_errors(), engine.begin() as connection:
-            if not accounts.tenant_exists(connection, tenant):
-                raise UnknownTenant(f"No tenant is called {tenant!r}: see `fleetctl tenants list`.")
+            require_tenant(connection, tenant)
             found = erasure_requests.look(connection, tenant=tenant, customer=customer)
             if dry_run:
                 _print_found(found)

@@ -5,10 +5,15 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from fleet_contracts.errors import UnknownTenant
-from fleet_workers.cli.terminal import console, new_table, operator, store_transaction
+from fleet_workers.cli.terminal import (
+    console,
+    new_table,
+    operator,
+    require_tenant,
+    store_transaction,
+)
 from fleet_workers.settings import load_settings
-from fleet_workers.store import accounts, limits
+from fleet_workers.store import limits
 from fleet_workers.store.limits import EVERY, Limit
 
 commands = typer.Typer(help="Limits of tenants and agents.", no_args_is_help=True)
@@ -34,8 +39,8 @@ def set_limit(
     """Limit a tenant, an agent or both. It holds for the next task that begins anywhere."""
     _require_agent(agent)
     with store_transaction() as connection:
-        if tenant != EVERY and not accounts.tenant_exists(connection, tenant):
-            raise UnknownTenant(f"No tenant is called {tenant!r}: see `fleetctl tenants list`.")
+        if tenant != EVERY:
+            require_tenant(connection, tenant)
         found = limits.set_limit(
             connection,
             tenant=tenant,

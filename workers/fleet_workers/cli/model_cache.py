@@ -5,10 +5,16 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from fleet_contracts.errors import UnknownTenant
-from fleet_workers.cli.terminal import console, moment_text, new_table, operator, store_transaction
+from fleet_workers.cli.terminal import (
+    console,
+    moment_text,
+    new_table,
+    operator,
+    require_tenant,
+    store_transaction,
+)
 from fleet_workers.settings import load_settings
-from fleet_workers.store import accounts, plan_cache
+from fleet_workers.store import plan_cache
 
 commands = typer.Typer(help="Stored replies of models.", no_args_is_help=True)
 
@@ -53,8 +59,7 @@ def invalidate(
     if agent is not None:
         load_catalogue(load_settings().agents_path).get(agent)
     with store_transaction() as connection:
-        if not accounts.tenant_exists(connection, tenant):
-            raise UnknownTenant(f"No tenant is called {tenant!r}: see `fleetctl tenants list`.")
+        require_tenant(connection, tenant)
         gone = plan_cache.invalidate(connection, tenant=tenant, agent=agent, by=operator())
     whose = f"{tenant}, agent {agent}" if agent else tenant
     console.print(f"{gone} stored replies of {whose} are void.", markup=False)

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from fleet_contracts.errors import ConfigurationError, InvalidInput, UnknownTenant
-from fleet_workers.cli.terminal import console, new_table, store_transaction
+from fleet_contracts.errors import ConfigurationError, InvalidInput
+from fleet_workers.cli.terminal import console, new_table, require_tenant, store_transaction
 from fleet_workers.settings import Settings, load_settings
-from fleet_workers.store import accounts
 from fleet_workers.store.model_use import ModelUse, Savings, savings, used
 from fleet_workers.store.spend import as_usd
 
@@ -88,8 +87,8 @@ def _read(settings: Settings, tenant: str | None, day: date, probes: "Sequence[P
 
     prices = load_prices(settings.prices)
     with store_transaction() as connection:
-        if tenant is not None and not accounts.tenant_exists(connection, tenant):
-            raise UnknownTenant(f"No tenant is called {tenant!r}: see `fleetctl tenants list`.")
+        if tenant is not None:
+            require_tenant(connection, tenant)
         use = used(connection, since=day, until=day, tenant=tenant)
     models: Sequence[ModelStanding] = []
     fault = None

@@ -6,11 +6,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from fleet_contracts.errors import InvalidInput, UnknownTenant
-from fleet_workers.cli.terminal import console, new_table, store_transaction
+from fleet_contracts.errors import InvalidInput
+from fleet_workers.cli.terminal import console, new_table, require_tenant, store_transaction
 from fleet_workers.review.accuracy import TOO_FEW, Estimate
 from fleet_workers.review.quality import PERIODS, CalibrationBin, QualityFigures, read_quality
-from fleet_workers.store import accounts
 from fleet_workers.store.spend import as_usd
 
 _NONE = "-"
@@ -29,8 +28,8 @@ def show_quality(
     if days not in PERIODS:
         raise InvalidInput(f"Figures are kept for {_listed(PERIODS)} days: choose one of them.")
     with store_transaction() as connection:
-        if tenant is not None and not accounts.tenant_exists(connection, tenant):
-            raise UnknownTenant(f"No tenant is called {tenant!r}: see `fleetctl tenants list`.")
+        if tenant is not None:
+            require_tenant(connection, tenant)
         figures = read_quality(
             connection,
             tenant=tenant,

@@ -4,12 +4,16 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from sqlalchemy import Connection
 
-from fleet_contracts.errors import UnknownTenant
-from fleet_workers.cli.terminal import console, new_table, operator, store_transaction
+from fleet_workers.cli.terminal import (
+    console,
+    new_table,
+    operator,
+    require_tenant,
+    store_transaction,
+)
 from fleet_workers.settings import load_settings
-from fleet_workers.store import accounts, rights
+from fleet_workers.store import rights
 from fleet_workers.store.rights import EVERY_CUSTOMER
 
 commands = typer.Typer(help="Rights that agents are denied.", no_args_is_help=True)
@@ -30,7 +34,7 @@ def withhold_right(
     """Let no agent use a right for a tenant. Every worker knows within a second."""
     _require_right(name)
     with store_transaction() as connection:
-        _require_tenant(connection, tenant)
+        require_tenant(connection, tenant)
         found = rights.withhold(
             connection,
             tenant=tenant,
@@ -51,7 +55,7 @@ def restore_right(name: str, tenant: OfTenant, customer: OfCustomer = EVERY_CUST
             connection, tenant=tenant, customer=customer, name=name, restored_by=operator()
         )
         if not was_withheld:  # of a tool that is no longer installed a right may be left
-            _require_tenant(connection, tenant)
+            require_tenant(connection, tenant)
         left = [
             each
             for each in rights.all_withheld(connection)
@@ -73,7 +77,7 @@ def list_rights(
     """Print every right that is withheld now, the oldest first."""
     with store_transaction() as connection:
         if tenant is not None:
-            _require_tenant(connection, tenant)
+            require_tenant(connection, tenant)
         found = rights.all_withheld(connection)
     table = new_table("right", "tenant", "customer", "since", "by", "reason")
     for each in found:
@@ -89,11 +93,6 @@ def _require_right(name: str) -> None:
     from fleet_workers.agents.grants import require_right
 
     require_right(load_catalogue(load_settings().agents_path), name)
-
-
-def _require_tenant(connection: Connection, name: str) -> None:
-    if not accounts.tenant_exists(connection, name):
-        raise UnknownTenant(f"No tenant is called {name!r}: see `fleetctl tenants list`.")
 
 
 def _whose(tenant: str, customer: str) -> str:

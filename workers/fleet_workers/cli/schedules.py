@@ -10,16 +10,17 @@ import typer
 from rich.markup import escape
 
 from fleet_contracts.envelope import AUTO_AGENT, Priority
-from fleet_contracts.errors import InvalidInput, UnknownTenant
+from fleet_contracts.errors import InvalidInput
 from fleet_workers.cli.terminal import (
     console,
     moment_text,
     new_table,
     operator,
+    require_tenant,
     store_transaction,
 )
 from fleet_workers.settings import load_settings
-from fleet_workers.store import accounts, cron, schedule_runs, schedules
+from fleet_workers.store import cron, schedule_runs, schedules
 from fleet_workers.store.schedule_models import Change, Missed, NewSchedule, Schedule
 
 commands = typer.Typer(help="Tasks that come by the clock.", no_args_is_help=True)
@@ -87,8 +88,7 @@ def add_schedule(  # noqa: PLR0917 - typer makes options of them, nobody calls i
     )
     _require_agent(str(task.get("agent", AUTO_AGENT)))
     with store_transaction() as connection:
-        if not accounts.tenant_exists(connection, tenant):
-            raise UnknownTenant(f"No tenant is called {tenant!r}: see `fleetctl tenants list`.")
+        require_tenant(connection, tenant)
         added = schedules.add(connection, new, by=operator())
     _say(f"{name} is added. {_when(added)}")
 

@@ -6,10 +6,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from fleet_contracts.errors import UnknownTenant
 from fleet_workers.cli.letter_options import Since, moment
-from fleet_workers.cli.terminal import console, new_table, store_transaction
-from fleet_workers.store import accounts
+from fleet_workers.cli.terminal import console, new_table, require_tenant, store_transaction
 from fleet_workers.store.spend import as_usd
 from fleet_workers.store.spend_report import spent
 
@@ -26,8 +24,8 @@ def show_spend(
     """
     first = moment(since) or datetime.now(UTC)
     with store_transaction() as connection:
-        if tenant is not None and not accounts.tenant_exists(connection, tenant):
-            raise UnknownTenant(f"No tenant is called {tenant!r}: see `fleetctl tenants list`.")
+        if tenant is not None:
+            require_tenant(connection, tenant)
         found = spent(
             connection, tenant=tenant, since=first.astimezone(UTC).date(), limit=_MOST_ROWS + 1
         )

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from sqlalchemy import Connection
 
 from fleet_workers.settings import Settings, load_settings
+from fleet_workers.store import accounts
 from fleet_workers.store.engine import store_errors
 from fleet_workers.telemetry.process import start_telemetry
 
@@ -62,6 +63,15 @@ def store_transaction() -> Iterator[Connection]:
         core.engine.begin() as connection,
     ):
         yield connection
+
+
+def require_tenant(connection: Connection, name: str) -> None:
+    """Refuse a name that no tenant has.
+
+    Raises:
+        UnknownTenant: No tenant of that name was added.
+    """
+    accounts.require_tenant(connection, name, remedy="see `fleetctl tenants list`")
 
 
 @contextmanager

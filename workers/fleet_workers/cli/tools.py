@@ -11,10 +11,16 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from fleet_contracts.errors import FleetError, UnknownTenant
-from fleet_workers.cli.terminal import console, new_table, operator, store_transaction
+from fleet_contracts.errors import FleetError
+from fleet_workers.cli.terminal import (
+    console,
+    new_table,
+    operator,
+    require_tenant,
+    store_transaction,
+)
 from fleet_workers.settings import load_settings
-from fleet_workers.store import accounts, switches
+from fleet_workers.store import switches
 from fleet_workers.store.pauses import EVERY
 from fleet_workers.store.switches import Switch
 
@@ -120,8 +126,8 @@ def disable_tool(
 
     require_tool(load_catalogue(load_settings().agents_path), name, agent=agent)
     with store_transaction() as connection:
-        if tenant != EVERY and not accounts.tenant_exists(connection, tenant):
-            raise UnknownTenant(f"No tenant is called {tenant!r}: see `fleetctl tenants list`.")
+        if tenant != EVERY:
+            require_tenant(connection, tenant)
         found = switches.disable(
             connection,
             tool=name,

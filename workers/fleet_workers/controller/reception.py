@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from fleet_contracts.codec import valid_traceparent
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope, parse_envelope
-from fleet_contracts.errors import FleetError, InvalidInput, UnknownTenant
+from fleet_contracts.errors import FleetError, InvalidInput
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.controller.run_traces import trace_for_new
 from fleet_workers.store import accounts, arrivals, dead_letters, tasks
@@ -130,11 +130,7 @@ class Reception:
     def _take_in_with_care(self, arrival: Arrival) -> bool:
         envelope = arrival.envelope
         with store_errors(), self._engine.begin() as connection:
-            if not accounts.tenant_exists(connection, envelope.tenant):
-                raise UnknownTenant(
-                    f"No tenant is called {envelope.tenant!r}: "
-                    "add it with `fleetctl tenants add NAME`."
-                )
+            accounts.require_tenant(connection, envelope.tenant)
             return tasks.accept(
                 connection,
                 envelope,

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from fleet_contracts.codec import TRACE_HEADER
 from fleet_contracts.envelope import AUTO_AGENT
-from fleet_contracts.errors import InvalidEnvelope, InvalidInput, UnknownTenant
+from fleet_contracts.errors import InvalidEnvelope, InvalidInput
 from fleet_contracts.topology import dead_address
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.broker.rabbitmq import connect, count_ready, death_of, is_rabbitmq
@@ -120,10 +120,7 @@ class DeadQueueDrain:
         envelope = read_message(body)
         if envelope.agent != AUTO_AGENT:
             self._catalogue.get(envelope.agent)
-        if not accounts.tenant_exists(connection, envelope.tenant):
-            raise UnknownTenant(
-                f"No tenant is called {envelope.tenant!r}: add it with `fleetctl tenants add NAME`."
-            )
+        accounts.require_tenant(connection, envelope.tenant)
         if not revival.accept_suspect(connection, envelope, traceparent=traceparent):
             return []
         return outbox.wake(connection, [envelope.id])

@@ -16,7 +16,6 @@ from fleet_contracts.errors import (
     FleetError,
     InvalidEnvelope,
     InvalidInput,
-    UnknownTenant,
 )
 from fleet_contracts.states import TaskState
 from fleet_workers.agents import AgentCatalogue
@@ -230,10 +229,7 @@ def _check_place(
 ) -> None:
     if agent != AUTO_AGENT:
         catalogue.get(agent)
-    if not accounts.tenant_exists(connection, tenant):
-        raise UnknownTenant(
-            f"No tenant is called {tenant!r}: add it with `fleetctl tenants add NAME`."
-        )
+    accounts.require_tenant(connection, tenant)
 
 
 def _check_state(facts: TaskFacts) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from fleet_contracts.errors import InvalidInput
+from fleet_contracts.errors import InvalidInput, UnknownTenant
 from fleet_contracts.ids import new_task_id
 from fleet_workers.store import audit
 from fleet_workers.store.audit import AuditKind, Entry
@@ -79,11 +79,24 @@ def tenant_names(connection: Connection) -> list[str]:
 
 
 def tenant_exists(connection: Connection, name: str) -> bool:
-    """Tell whether a tenant of that name was added."""
-    return (
-        connection.execute(select(tenants.c.name).where(tenants.c.name == name)).scalar()
-        is not None
-    )
+    """Tell whether a tenant of that name was added. NUL, which no text of the store holds, is none.
+
+    Names come from outside, also unchecked.
+    """
+    query = select(tenants.c.name).where(tenants.c.name == name)
+    return "\0" not in name and connection.execute(query).scalar() is not None
+
+
+def require_tenant(
+    connection: Connection, name: str, *, remedy: str = "add it with `fleetctl tenants add NAME`"
+) -> None:
+    """Refuse a name that no tenant has; `remedy` ends the sentence that says so.
+
+    Raises:
+        UnknownTenant: No tenant of that name was added.
+    """
+    if not tenant_exists(connection, name):
+        raise UnknownTenant(f"No tenant is called {name!r}: {remedy}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, func, update
 
-from fleet_contracts.errors import InvalidInput, UnknownTenant
+from fleet_contracts.errors import InvalidInput
+from fleet_workers.store import accounts
 from fleet_workers.store.accounts import (
     ENTRY_ROLE,
     FLEET,
@@ -24,7 +25,6 @@ from fleet_workers.store.accounts import (
     holder_of,
     issue_key,
     revoke_keys,
-    tenant_exists,
 )
 from fleet_workers.store.engine import store_errors
 from fleet_workers.store.tables import api_keys
@@ -103,8 +103,8 @@ def require_tenant(connection: Connection, name: str) -> None:
     Raises:
         UnknownTenant: It was not.
     """
-    if name != ALL_TENANTS and ("\0" in name or not tenant_exists(connection, name)):
-        raise UnknownTenant(f"No tenant is called {name!r}: add it first, or use * for all.")
+    if name != ALL_TENANTS:
+        accounts.require_tenant(connection, name, remedy="add it first, or use * for all")
 
 
 def _check_lifetime(lifetime: timedelta) -> None:

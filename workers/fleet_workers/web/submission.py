@@ -11,10 +11,10 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from fleet_contracts.envelope import AUTO_AGENT, TaskEnvelope, parse_envelope
-from fleet_contracts.errors import FleetError, InvalidEnvelope, InvalidInput, UnknownTenant
+from fleet_contracts.errors import FleetError, InvalidEnvelope, InvalidInput
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.store import outbox, put_off, tasks
-from fleet_workers.store.accounts import KeyHolder, tenant_exists
+from fleet_workers.store.accounts import KeyHolder, require_tenant
 from fleet_workers.store.outbox import Letter
 from fleet_workers.web.access import tenant_for
 from fleet_workers.web.bodies import check_envelope_size
@@ -135,10 +135,7 @@ class Submission:
         return envelope
 
     def _write(self, connection: Connection, envelope: TaskEnvelope) -> Taken:
-        if not tenant_exists(connection, envelope.tenant):
-            raise UnknownTenant(
-                f"No tenant is called {envelope.tenant!r}: ask an operator to add it."
-            )
+        require_tenant(connection, envelope.tenant, remedy="ask an operator to add it")
         with send_span(envelope) as span:
             return self._store(connection, envelope, span.traceparent or self.traceparent)
 

@@ -14,9 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 
 from fleet_contracts.envelope import AUTO_AGENT
-from fleet_contracts.errors import UnknownTenant
 from fleet_workers.store import cron, schedule_runs, schedules
-from fleet_workers.store.accounts import KeyHolder, tenant_exists
+from fleet_workers.store.accounts import KeyHolder, require_tenant
 from fleet_workers.store.schedule_models import Change, Missed, NewSchedule, Schedule
 from fleet_workers.web.access import DeskReader, Operator, tenant_for
 from fleet_workers.web.letters import OperatorBody, body_schema, parse_body
@@ -121,8 +120,7 @@ def add_schedule(resources: Resources, holder: Operator, body: OperatorBody) -> 
     )
     _check_agent(resources, asked.task)
     with resources.transaction() as connection:
-        if "\0" in new.tenant or not tenant_exists(connection, new.tenant):
-            raise UnknownTenant(f"No tenant is called {new.tenant!r}: ask an operator to add it.")
+        require_tenant(connection, new.tenant, remedy="ask an operator to add it")
         added = schedules.add(connection, new, by=holder.label)
     headers = {"Location": f"/v1/schedules/{added.id}"}
     return JSONResponse(added.model_dump(mode="json"), HTTPStatus.CREATED, headers=headers)
