@@ -7,20 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from pydantic import SecretStr
 from sqlalchemy import text
 
 from bench.figures import Figure, Remark, Said, percentile, spread
 from bench.finished_tasks import add_finished_tasks
-from bench.fleet_run import AGENT, AGENTS, TEXT, asked_at
+from bench.fleet_run import AGENT, TEXT, asked_at, bench_worker
 from bench.instant_model import use_instant_model
 from fleet_contracts.envelope import build_envelope
 from fleet_contracts.topology import agent_address
 from fleet_workers.controller.reception import Delivery
 from fleet_workers.janitor.sweep import Sweeper
-from fleet_workers.settings import Settings
 from fleet_workers.telemetry.logs import configure_logs
-from fleet_workers.wiring import WorkerParts, open_core, open_worker
+from fleet_workers.wiring import WorkerParts
 from support.stacks import Stack, open_stack
 
 _FEW = 10_000
@@ -123,16 +121,5 @@ def _compare(sides: tuple[Side, Side], what: str) -> Iterator[Figure]:
 def _side(rows: int) -> Iterator[Side]:
     with open_stack("rabbitmq") as stack:
         add_finished_tasks(stack.engine, rows)
-        settings = Settings(
-            store_url=stack.store_url,
-            broker_url=stack.broker_url,
-            redis_url=stack.redis_url,
-            agents_path=(AGENTS,),
-            model_small="instant",
-            openai_api_key=SecretStr("any"),
-        )
-        with (
-            open_core(settings, application="bench", ping=False) as core,
-            open_worker(core) as parts,
-        ):
+        with bench_worker(stack) as parts:
             yield Side(name="few" if rows == _FEW else "many", stack=stack, parts=parts)

@@ -9,12 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
+from pydantic import SecretStr
 from sqlalchemy import func, select
 
 from fleet_workers.broker.postman import Postman
 from fleet_workers.settings import Settings
 from fleet_workers.store.journal import StepKind, read_steps
 from fleet_workers.store.tables import tasks
+from fleet_workers.wiring import WorkerParts, open_core, open_worker
 from support.fleet_processes import Fleet, FleetProcess, running_fleet
 from support.stacks import Stack
 
@@ -80,6 +82,19 @@ def bench_fleet(
         fleet.processes.extend(started)
         fleet.wait_ready()
         yield BenchFleet(fleet=fleet, stack=stack, workers=started)
+
+
+@contextmanager
+def bench_worker(stack: Stack) -> Iterator[WorkerParts]:
+    """What a worker is made of, in this process, for the instant model."""
+    settings = stack.settings(
+        agents_path=(AGENTS,), model_small="instant", openai_api_key=SecretStr("any")
+    )
+    with (
+        open_core(settings, application="bench", ping=False) as core,
+        open_worker(core) as parts,
+    ):
+        yield parts
 
 
 def fill_queue(stack: Stack, count: int, *, text: str = TEXT) -> None:

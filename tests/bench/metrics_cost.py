@@ -8,23 +8,21 @@ from typing import Any
 from unittest.mock import patch
 
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
-from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from bench.figures import Figure, Remark, Said, percentile, spread
 from bench.finished_tasks import add_finished_tasks
-from bench.fleet_run import AGENT, AGENTS, TEXT
+from bench.fleet_run import AGENT, TEXT, bench_worker
 from bench.instant_model import PAY_OUT, use_instant_model
 from fleet_contracts.envelope import build_envelope
 from fleet_contracts.topology import agent_address
 from fleet_workers.agents import load_catalogue
 from fleet_workers.controller.reception import Delivery
-from fleet_workers.settings import Settings
 from fleet_workers.store import views
 from fleet_workers.telemetry import meters
 from fleet_workers.telemetry.logs import configure_logs
 from fleet_workers.web.metrics_figures import read_lately, read_now
-from fleet_workers.wiring import WorkerParts, open_core, open_worker
+from fleet_workers.wiring import WorkerParts
 from support.stacks import open_stack
 
 _MANY = int(os.environ.get("ROWS", "1000000"))
@@ -49,18 +47,7 @@ def measure() -> Iterator[Said]:
     use_instant_model()
     configure_logs("WARNING", "json")
     with open_stack("rabbitmq") as stack:
-        settings = Settings(
-            store_url=stack.store_url,
-            broker_url=stack.broker_url,
-            redis_url=stack.redis_url,
-            agents_path=(AGENTS,),
-            model_small="instant",
-            openai_api_key=SecretStr("any"),
-        )
-        with (
-            open_core(settings, application="bench", ping=False) as core,
-            open_worker(core) as parts,
-        ):
+        with bench_worker(stack) as parts:
             yield from _counting(parts)
         yield from _scrapes(stack.engine, "empty")
         add_finished_tasks(stack.engine, _MANY)

@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import httpx2
-from pydantic import SecretStr
 
 from bench.figures import Figure, Remark, Said
-from bench.fleet_run import AGENT, AGENTS, TEXT
+from bench.fleet_run import AGENT, TEXT, bench_worker
 from bench.instant_model import use_instant_model
 from fleet_contracts.envelope import TaskEnvelope, build_envelope
 from fleet_contracts.topology import agent_address
@@ -23,14 +22,13 @@ from fleet_workers.controller.step_traces import traced_step
 from fleet_workers.models.candidates import Candidate
 from fleet_workers.models.chat_spans import chat_span, note_reply
 from fleet_workers.models.messages import ChatReply, ChatRequest
-from fleet_workers.settings import Settings
 from fleet_workers.store.claims import Claim
 from fleet_workers.store.memory_journal import MemoryJournal
 from fleet_workers.telemetry import traces
 from fleet_workers.telemetry.logs import configure_logs
 from fleet_workers.telemetry.run_scope import RunScope, working_on
 from fleet_workers.telemetry.trace_headers import pass_trace_on
-from fleet_workers.wiring import WorkerParts, open_core, open_worker
+from fleet_workers.wiring import WorkerParts
 from support.otlp_receiver import otlp_receiver
 from support.stacks import open_stack
 
@@ -113,20 +111,8 @@ def _one_task(  # noqa: PLR0917 all that is handed about with a task
 
 @contextmanager
 def _worker() -> Iterator[WorkerParts]:
-    with open_stack("rabbitmq") as stack:
-        settings = Settings(
-            store_url=stack.store_url,
-            broker_url=stack.broker_url,
-            redis_url=stack.redis_url,
-            agents_path=(AGENTS,),
-            model_small="instant",
-            openai_api_key=SecretStr("any"),
-        )
-        with (
-            open_core(settings, application="bench", ping=False) as core,
-            open_worker(core) as parts,
-        ):
-            yield parts
+    with open_stack("rabbitmq") as stack, bench_worker(stack) as parts:
+        yield parts
 
 
 @contextmanager

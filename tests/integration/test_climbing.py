@@ -13,7 +13,6 @@ from fleet_contracts.outcome import ReviewKind
 from fleet_contracts.states import TaskState
 from fleet_contracts.topology import agent_address
 from fleet_workers.controller.reception import Delivery
-from fleet_workers.settings import Settings
 from fleet_workers.store.journal import Step, StepKind, read_steps
 from fleet_workers.store.money_tables import spend_entries
 from fleet_workers.store.tables import reviews, tasks
@@ -68,10 +67,7 @@ def worker(
     (agent / "agent.toml").write_text(MANIFEST)
     (agent / "prompts" / "v1.md").write_text("You answer questions about the shop.")
     (folder / "prices.toml").write_text(PRICES)
-    settings = Settings(
-        store_url=rabbitmq_stack.store_url,
-        broker_url=rabbitmq_stack.broker_url,
-        redis_url=rabbitmq_stack.redis_url,
+    settings = rabbitmq_stack.settings(
         agents_path=(folder / "agents",),
         prices=folder / "prices.toml",
         model_small=("tiny",),

@@ -69,10 +69,7 @@ def settings(rabbitmq_stack: Stack, tmp_path: Path) -> Settings:
     (agent / "agent.toml").write_text(MANIFEST)
     (agent / "prompts" / "v1.md").write_text("You answer questions about the shop.")
     (tmp_path / "prices.toml").write_text(PRICES)
-    return Settings(
-        store_url=rabbitmq_stack.store_url,
-        broker_url=rabbitmq_stack.broker_url,
-        redis_url=rabbitmq_stack.redis_url,
+    return rabbitmq_stack.settings(
         agents_path=(tmp_path / "agents",),
         prices=tmp_path / "prices.toml",
         model_small=("gone", "served"),

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -24,32 +23,26 @@ from pika.adapters.blocking_connection import BlockingChannel
 from sqlalchemy import text
 
 from fleet_contracts.schemas import json_schema
-from fleet_workers.testing import ScriptedModel
+from support import howto
 from support.bench import TRACK_AND_TELL, Bench, script, until
-from support.fleet_processes import Fleet, FleetProcess, running_fleet
-from support.json_service import json_service
+from support.fleet_processes import Fleet, FleetProcess
 from support.npm_package import npm_package
-from support.parcel_shop import ParcelShop
+from support.parcels_fleet import open_bench
 from support.stacks import Stack, open_stack
 from support.webhook_receiver import Receiver, webhook_receiver
 
 ROOT = Path(__file__).parents[2]
-AGENTS = ROOT / "tests" / "support" / "agents"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 AGENT = "agent.parcels"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 PROGRAM_SECONDS = 60
 BROKER_SECONDS = 60  # a busy machine shakes hands slowly
 pytestmark = pytest.mark.timeout(400)
-_KEY = re.compile(r"\[(\w+)\]")
 
 
 def program_of(page: str, language: str, holding: str = "") -> str:
-    """The one block of a language on a how-to page that holds some words, for the agent here."""
-    page_text = (ROOT / "docs" / "howto" / page).read_text()
-    blocks = re.findall(rf"^```{language}\n(.*?)^```", page_text, re.MULTILINE | re.DOTALL)
-    (block,) = [each for each in blocks if holding in each]
-    return str(block).replace('"billing"', '"parcels"')
+    """A program of a how-to page, for the agent here."""
+    return howto.program_of(page, language, holding).replace('"billing"', '"parcels"')
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +64,6 @@ def bench(
 ) -> Iterator[Bench]:
     """Web, a worker, and two janitors, which take in and tell."""
     folder = tmp_path_factory.mktemp("services")
-    shutil.copytree(
-        AGENTS / "parcels",
-        folder / "agents" / "parcels",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
     (folder / "desk.toml").write_text(
         f"""
         [[webhooks]]
@@ -87,32 +75,17 @@ def bench(
         at_once = 2
         """
     )
-    shop = ParcelShop()
-    scripts: dict[str, list[Any]] = {}
-
-    def key(messages: list[Any]) -> str:
-        said = next(each["content"] for each in reversed(messages) if each["role"] == "user")
-        return str((_KEY.findall(said) or [""])[-1])
-
-    model = ScriptedModel(scripts=scripts, key=key)
-    with json_service(shop.answer) as shop_url, model.serve() as server:
-        environment = {
-            "FLEET_AGENTS_PATH": str(folder / "agents"),
-            "FLEET_DESK": str(folder / "desk.toml"),
-            "SHOP_SECRET": SECRET,
-            "PARCELS_URL": shop_url,
-            "OPENAI_BASE_URL": server.url,
-            "FLEET_EVENTS": "queued,running,succeeded,dead,in_review",
-        }
-        with running_fleet(rabbitmq_stack, folder, environment) as fleet:
-            worker = fleet.start_worker("parcels")
-            fleet.start_web()
-            fleet.start_janitor()
-            fleet.start_janitor()
-            fleet.wait_ready()
-            with amqp(rabbitmq_stack) as channel:
-                until(lambda: queue_exists(channel, "fleet.intake"), what="the intake")
-            yield Bench(fleet=fleet, shop=shop, worker=worker, shop_url=shop_url, scripts=scripts)
+    environment = {
+        "FLEET_DESK": str(folder / "desk.toml"),
+        "SHOP_SECRET": SECRET,
+        "FLEET_EVENTS": "queued,running,succeeded,dead,in_review",
+    }
+    with open_bench(
+        rabbitmq_stack, folder, serves=("parcels",), janitors=2, environment=environment
+    ) as opened:
+        with amqp(rabbitmq_stack) as channel:
+            until(lambda: queue_exists(channel, "fleet.intake"), what="the intake")
+        yield opened
 
 
 @pytest.fixture(scope="module")

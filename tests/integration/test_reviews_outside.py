@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 import shutil
 import signal
 import subprocess
@@ -19,26 +18,16 @@ from jsonschema import validate
 from fleet_client import FleetClient
 from fleet_contracts.reviews import NoticeEvent, ReviewMessage
 from fleet_workers.store import accounts
-from fleet_workers.testing import ScriptedModel, answer, call
+from fleet_workers.testing import answer, call
 from support.bench import Bench, script, until
-from support.fleet_processes import running_fleet
-from support.json_service import json_service
-from support.parcel_shop import ParcelShop
+from support.howto import program_of
+from support.parcels_fleet import open_bench
 from support.stacks import Stack, open_stack
 from support.webhook_receiver import Hook, Receiver, webhook_receiver
 
 ROOT = Path(__file__).parents[2]
-AGENTS = ROOT / "tests" / "support" / "agents"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 REFUND = call("refund_order", order_id="ord_7", amount_usd="50.01")
-_KEY = re.compile(r"\[(\w+)\]")
-
-
-def code_of(page: str, language: str) -> str:
-    """The one block of a language on a how-to page."""
-    text = (ROOT / "docs" / "howto" / page).read_text()
-    (block,) = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    return str(block)
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +49,6 @@ def bench(
 ) -> Iterator[Bench]:
     """Web, two janitors with a desk's file, and a worker."""
     folder = tmp_path_factory.mktemp("outside")
-    shutil.copytree(
-        AGENTS / "parcels",
-        folder / "agents" / "parcels",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
     (folder / "desk.toml").write_text(
         f"""
         [[webhooks]]
@@ -78,29 +62,11 @@ def bench(
         webhook = "desk"
         """
     )
-    shop = ParcelShop()
-    scripts: dict[str, list[Any]] = {}
-    model = ScriptedModel(
-        scripts=scripts,
-        key=lambda messages: str(
-            _KEY.findall(next(m["content"] for m in reversed(messages) if m["role"] == "user"))[-1]
-        ),
-    )
-    with json_service(shop.answer) as shop_url, model.serve() as server:
-        environment = {
-            "FLEET_AGENTS_PATH": str(folder / "agents"),
-            "FLEET_DESK": str(folder / "desk.toml"),
-            "DESK_SECRET": SECRET,
-            "PARCELS_URL": shop_url,
-            "OPENAI_BASE_URL": server.url,
-        }
-        with running_fleet(rabbitmq_stack, folder, environment) as fleet:
-            worker = fleet.start_worker("parcels")
-            fleet.start_web()
-            fleet.start_janitor()
-            fleet.start_janitor()
-            fleet.wait_ready()
-            yield Bench(fleet=fleet, shop=shop, worker=worker, shop_url=shop_url, scripts=scripts)
+    environment = {"FLEET_DESK": str(folder / "desk.toml"), "DESK_SECRET": SECRET}
+    with open_bench(
+        rabbitmq_stack, folder, serves=("parcels",), janitors=2, environment=environment
+    ) as opened:
+        yield opened
 
 
 def ask(bench: Bench, client: FleetClient) -> Any:
@@ -141,7 +107,7 @@ def test_another_system_takes_a_review_from_rabbitmq_and_decides_it_over_http(
         monkeypatch.setenv("FLEET_API_KEY", reviewer_key(bench.fleet.stack))
         monkeypatch.setenv("FLEET_BROKER_URL", bench.fleet.stack.broker_url)
         names: dict[str, Any] = {"look_at": look_at, "SECONDS": 2}
-        code = compile(code_of("take-reviews.md", "python"), "take-reviews.md", "exec")
+        code = compile(program_of("take-reviews.md", "python"), "take-reviews.md", "exec")
         exec(code, names)  # noqa: S102 the page's own code is what is tested
         names["channel"].connection.close()
         names["api"].close()
@@ -161,7 +127,7 @@ def test_a_help_desk_is_told_by_signed_webhooks_that_the_pages_receivers_can_ver
         task.wait(timeout=20)
     (opened,) = until(lambda: hooks_of(receiver, task.id, "review.opened"), what="the webhook")
     names: dict[str, Any] = {}
-    exec(code_of("help-desk-webhook.md", "python"), names)  # noqa: S102 as above
+    exec(program_of("help-desk-webhook.md", "python"), names)  # noqa: S102 as above
     is_genuine = names["is_genuine"]
     assert is_genuine(opened.headers, opened.body, SECRET)
     assert not is_genuine(opened.headers, opened.body + b" ", SECRET)
@@ -171,7 +137,7 @@ def test_a_help_desk_is_told_by_signed_webhooks_that_the_pages_receivers_can_ver
     if node := shutil.which("node"):
         program = tmp_path / "verify.js"
         program.write_text(
-            code_of("help-desk-webhook.md", "js")
+            program_of("help-desk-webhook.md", "js")
             + "\nconst [headers, body, secret] = JSON.parse(process.argv[2]);"
             + "\nconsole.log(isGenuine(headers, Buffer.from(body, 'base64'), secret));\n"
         )

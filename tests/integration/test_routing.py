@@ -43,10 +43,7 @@ def endpoint() -> Iterator[ModelEndpoint]:
 
 @pytest.fixture(scope="module")
 def settings(rabbitmq_stack: Stack, endpoint: ModelEndpoint) -> Settings:
-    return Settings(
-        store_url=rabbitmq_stack.store_url,
-        broker_url=rabbitmq_stack.broker_url,
-        redis_url=rabbitmq_stack.redis_url,
+    return rabbitmq_stack.settings(
         embedding="lexical",
         model_small=("tested",),
         openai_base_url=endpoint.url,

@@ -7,25 +7,22 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
 
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import URL, make_url
 
-from fleet_workers.store import (
-    audit_tables,
-    desk_tables,
-    event_tables,
-    limit_tables,
-    money_tables,
-    timing_tables,
-)
+from fleet_workers import store
+from fleet_workers.store.engine import open_engine
 from fleet_workers.store.migrate import upgrade
 from fleet_workers.store.tables import metadata
 from support.embedded_stack import temporary_servers
 
 SERVER_URL_VARIABLE = "FLEET_TEST_POSTGRES_URL"
-_ALL_TABLES = (audit_tables, desk_tables, event_tables, limit_tables, money_tables, timing_tables)
-"""Modules without which the metadata would not know all tables."""
+for _module in iter_modules(store.__path__, f"{store.__name__}."):
+    if _module.name.endswith("_tables"):  # without it the metadata would not know its tables
+        import_module(_module.name)
 _DEFAULT_SERVER_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
 
 
@@ -37,6 +34,15 @@ def temporary_database(*, migrated: bool = True) -> Iterator[str]:
     """
     with _database(_migrated() if migrated else "") as url:
         yield url
+
+
+@contextmanager
+def temporary_store(*, connections: int) -> Iterator[Engine]:
+    """Make a database with the store's tables; gives the way to it, of so many connections."""
+    with temporary_database() as url:
+        engine = open_engine(url, connections=connections, application="tests")
+        yield engine
+        engine.dispose()
 
 
 @cache

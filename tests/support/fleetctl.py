@@ -23,12 +23,14 @@ def environment_on(stack: Stack, **more: str) -> dict[str, str]:
     return {**kept, **wide, **stack.environment(), **more}
 
 
-def see_only_the_store(monkeypatch: pytest.MonkeyPatch, url: str, *, width: int) -> None:
-    """Commands of this process find a store, the agents of the tests, and nothing else."""
+def see_only_the_store(
+    monkeypatch: pytest.MonkeyPatch, url: str, *, width: int, agents: Path = AGENTS
+) -> None:
+    """Commands of this process find a store, agents, and nothing else."""
     monkeypatch.setenv("FLEET_STORE_URL", url.replace("+psycopg", ""))
     monkeypatch.setenv("FLEET_REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("FLEET_BROKER_URL", "amqp://127.0.0.1:1")
-    monkeypatch.setenv("FLEET_AGENTS_PATH", str(AGENTS))
+    monkeypatch.setenv("FLEET_AGENTS_PATH", str(agents))
     monkeypatch.setattr(console, "width", width)
 
 

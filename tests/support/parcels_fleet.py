@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,8 +26,18 @@ def script_key(messages: list[Message]) -> str:
 
 
 @contextmanager
-def open_bench(stack: Stack, folder: Path) -> Iterator[Bench]:
-    """Web, janitor, and one worker for parcels and triage."""
+def open_bench(
+    stack: Stack,
+    folder: Path,
+    *,
+    serves: tuple[str, ...] = ("parcels", "auto"),
+    janitors: int = 1,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Bench]:
+    """Web, janitors, and one worker, for parcels and triage unless told otherwise.
+
+    `environment` is what all of them are told besides.
+    """
     for name in ("parcels", "frail"):
         copy = folder / "agents" / name
         shutil.copytree(AGENTS / "parcels", copy, ignore=shutil.ignore_patterns("__pycache__"))
@@ -39,14 +49,16 @@ def open_bench(stack: Stack, folder: Path) -> Iterator[Bench]:
         scripts=scripts, key=script_key, triage=call("send_to_parcels", confidence=0.9)
     )
     with json_service(shop.answer) as shop_url, model.serve() as server:
-        environment = {
+        told = {
             "FLEET_AGENTS_PATH": str(folder / "agents"),
             "PARCELS_URL": shop_url,
             "OPENAI_BASE_URL": server.url,
+            **(environment or {}),
         }
-        with running_fleet(stack, folder, environment) as fleet:
-            worker = fleet.start_worker("parcels", "auto")
+        with running_fleet(stack, folder, told) as fleet:
+            worker = fleet.start_worker(*serves)
             fleet.start_web()
-            fleet.start_janitor()
+            for _ in range(janitors):
+                fleet.start_janitor()
             fleet.wait_ready()
             yield Bench(fleet=fleet, shop=shop, worker=worker, shop_url=shop_url, scripts=scripts)

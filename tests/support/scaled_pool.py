@@ -14,7 +14,6 @@ from fleet_workers.embedded.processes import ProcessSpec, Stage
 from fleet_workers.embedded.readiness import file_probe
 from fleet_workers.embedded.scaling import Bounds, Rules
 from fleet_workers.embedded.supervisor import Supervisor
-from fleet_workers.settings import Settings
 from support.stacks import Stack
 
 
@@ -111,9 +110,7 @@ def scaled_pool(
         module=module,
         grace_seconds=stop_grace_seconds + 5,
     )
-    settings = Settings(
-        store_url=stack.store_url, broker_url=stack.broker_url, redis_url=stack.redis_url
-    )
+    settings = stack.settings()
     lines: list[str] = []
     with (
         Supervisor(FleetFolder(folder / "fleet"), report=lines.append) as supervisor,

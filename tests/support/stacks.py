@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,6 +13,7 @@ import redis
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 
+from fleet_workers.settings import Settings
 from fleet_workers.store.accounts import add_key, add_tenant
 from fleet_workers.store.engine import open_engine
 from fleet_workers.store.migrate import create_database, upgrade
@@ -39,6 +41,12 @@ class Stack:
             "FLEET_BROKER_URL": self.broker_url,
             "FLEET_REDIS_URL": self.redis_url,
         }
+
+    def settings(self, **more: Any) -> Settings:
+        """The same for parts of the fleet inside this process; `more` are other settings."""
+        return Settings(
+            store_url=self.store_url, broker_url=self.broker_url, redis_url=self.redis_url, **more
+        )
 
 
 @contextlib.contextmanager

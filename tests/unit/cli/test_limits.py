@@ -33,8 +33,7 @@ def engine(database: tuple[str, Engine], monkeypatch: pytest.MonkeyPatch) -> Eng
     url, engine = database
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM limits"))
-    see_only_the_store(monkeypatch, url, width=220)
-    monkeypatch.setenv("FLEET_AGENTS_PATH", str(AGENTS))
+    see_only_the_store(monkeypatch, url, width=220, agents=AGENTS)
     return engine
 
 

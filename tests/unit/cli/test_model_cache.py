@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from fleet_contracts.errors import UnknownAgent, UnknownTenant
 from fleet_workers.cli import cli
-from fleet_workers.cli.terminal import console
 from fleet_workers.store import accounts, plan_cache
 from fleet_workers.store.engine import open_engine
 from support.databases import temporary_database
+from support.fleetctl import see_only_the_store
 from support.graveyard import AGENTS
 
 
@@ -32,11 +32,7 @@ def database() -> Iterator[tuple[str, Engine]]:
 @pytest.fixture(autouse=True)
 def engine(database: tuple[str, Engine], monkeypatch: pytest.MonkeyPatch) -> Engine:
     url, engine = database
-    monkeypatch.setenv("FLEET_STORE_URL", url.replace("+psycopg", ""))
-    monkeypatch.setenv("FLEET_REDIS_URL", "redis://127.0.0.1:1/0")
-    monkeypatch.setenv("FLEET_BROKER_URL", "amqp://127.0.0.1:1")
-    monkeypatch.setenv("FLEET_AGENTS_PATH", str(AGENTS))
-    monkeypatch.setattr(console, "width", 220)
+    see_only_the_store(monkeypatch, url, width=220, agents=AGENTS)
     return engine
 
 

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from fleet_contracts.errors import FleetError
 from fleet_workers.cli import cli
-from fleet_workers.cli.terminal import console
 from fleet_workers.store import accounts, views
 from fleet_workers.store.engine import open_engine
 from support.databases import empty_tables, temporary_database
+from support.fleetctl import see_only_the_store
 from support.graveyard import AGENTS
 
 
@@ -34,11 +34,7 @@ def engine(database: tuple[str, Engine], monkeypatch: pytest.MonkeyPatch) -> Eng
         empty_tables(connection)
         for tenant in ("acme", "globex"):
             accounts.add_tenant(connection, tenant)
-    monkeypatch.setenv("FLEET_STORE_URL", url.replace("+psycopg", ""))
-    monkeypatch.setenv("FLEET_REDIS_URL", "redis://127.0.0.1:1/0")
-    monkeypatch.setenv("FLEET_BROKER_URL", "amqp://127.0.0.1:1")
-    monkeypatch.setenv("FLEET_AGENTS_PATH", str(AGENTS))
-    monkeypatch.setattr(console, "width", 250)
+    see_only_the_store(monkeypatch, url, width=250, agents=AGENTS)
     return engine
 
 

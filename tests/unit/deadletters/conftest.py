@@ -5,17 +5,14 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from fleet_workers.store.engine import open_engine
-from support.databases import temporary_database
+from support.databases import temporary_store
 from support.graveyard import Graveyard
 
 
 @pytest.fixture(scope="session")
 def _engine() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=10, application="tests")
+    with temporary_store(connections=10) as engine:
         yield engine
-        engine.dispose()
 
 
 @pytest.fixture

@@ -22,9 +22,8 @@ from fleet_workers.incident.report import Audience, Phase, Writer, as_json
 from fleet_workers.incident.subjects import subject_of
 from fleet_workers.store import audit, pauses
 from fleet_workers.store.audit import AuditKind, Entry
-from fleet_workers.store.engine import open_engine
 from fleet_workers.store.task_events import give_places
-from support.databases import temporary_database
+from support.databases import temporary_store
 
 SECRET = "Quintilia Vandermeulen"  # a customer's name, which no notice may show
 TOOL_DOWN = "refund_payment: the server answered 503."
@@ -33,10 +32,8 @@ MODEL_DOWN = "small-1 at https://model.example/v1 answered 429: slow down"
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=3, application="tests")
+    with temporary_store(connections=3) as engine:
         yield engine
-        engine.dispose()
 
 
 class Day:

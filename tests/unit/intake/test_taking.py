@@ -15,16 +15,13 @@ from fleet_workers.intake.publishers import Publishers
 from fleet_workers.intake.reading import IntakeMessage
 from fleet_workers.intake.taking import IntakeDesk
 from fleet_workers.store.accounts import add_tenant
-from fleet_workers.store.engine import open_engine
-from support.databases import empty_tables, temporary_database
+from support.databases import empty_tables, temporary_store
 
 
 @pytest.fixture(scope="module")
 def _running() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=5, application="tests")
+    with temporary_store(connections=5) as engine:
         yield engine
-        engine.dispose()
 
 
 @pytest.fixture

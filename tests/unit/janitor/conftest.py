@@ -3,16 +3,13 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from fleet_workers.store.engine import open_engine
-from support.databases import empty_tables, temporary_database
+from support.databases import empty_tables, temporary_store
 
 
 @pytest.fixture(scope="module")
 def _running() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=10, application="tests")
+    with temporary_store(connections=10) as engine:
         yield engine
-        engine.dispose()
 
 
 @pytest.fixture

@@ -4,17 +4,14 @@ import pytest
 import structlog
 from sqlalchemy import Engine
 
-from fleet_workers.store.engine import open_engine
-from support.databases import temporary_database
+from support.databases import temporary_store
 from unit.machine.process import struck_core
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=10, application="tests")
+    with temporary_store(connections=10) as engine:
         yield engine
-        engine.dispose()
 
 
 @pytest.fixture(autouse=True)

@@ -14,11 +14,10 @@ from fleet_workers.review.labelling import keep_label, proposed_by, was_right
 from fleet_workers.store import plan_cache, review_queue, reviews
 from fleet_workers.store.accounts import FLEET
 from fleet_workers.store.desk_tables import labels, samples
-from fleet_workers.store.engine import open_engine
 from fleet_workers.store.model_tables import plan_cache as plan_cache_rows
 from fleet_workers.store.reviews import ReviewItem
 from fleet_workers.store.tables import steps
-from support.databases import temporary_database
+from support.databases import temporary_store
 
 ANSWER = {"answer": "It is paid.", "plan": 0}
 ACTION = {"tool": "refund", "arguments": {"amount": "5"}, "plan": 0, "call": 0, "policy": "x"}
@@ -26,10 +25,8 @@ ACTION = {"tool": "refund", "arguments": {"amount": "5"}, "plan": 0, "call": 0, 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=5, application="tests")
+    with temporary_store(connections=5) as engine:
         yield engine
-        engine.dispose()
 
 
 def opened(

@@ -13,21 +13,18 @@ from fleet_workers.review.binding import Ruling
 from fleet_workers.review.decisions import decide
 from fleet_workers.review.packet_size import MAX_PACKET_BYTES
 from fleet_workers.store import reviews
-from fleet_workers.store.engine import open_engine
 from fleet_workers.store.outbox import Letter
 from fleet_workers.testing import Reply, ScriptedModel, answer, call
 from fleet_workers.tools import ToolContext, tool
-from support.databases import temporary_database
+from support.databases import temporary_store
 from unit.machine.ground import World
 from unit.machine.process import struck_core
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=10, application="tests")
+    with temporary_store(connections=10) as engine:
         yield engine
-        engine.dispose()
 
 
 def world_with(engine: Engine, given: Any, *script: Reply) -> World:

@@ -14,20 +14,17 @@ from fleet_workers.review.likeness import content_words, rank
 from fleet_workers.review.similar import similar_decisions
 from fleet_workers.store import reviews
 from fleet_workers.store.desk_tables import labels
-from fleet_workers.store.engine import open_engine
 from fleet_workers.store.reviews import ReviewItem
 from fleet_workers.store.tables import reviews as review_rows
-from support.databases import empty_tables, temporary_database
+from support.databases import empty_tables, temporary_store
 
 WORDS = "invoice refund plan seat card parcel login ticket export team price date name bank".split()  # noqa: SIM905 reads better
 
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=5, application="tests")
+    with temporary_store(connections=5) as engine:
         yield engine
-        engine.dispose()
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from fleet_workers.store.audit import AuditKind, Entry
 from fleet_workers.store.audit_chain import GENESIS, Head, parse_head
 from fleet_workers.store.audit_tables import audit as sealed
 from fleet_workers.store.audit_verify import Verdict, verify
-from fleet_workers.store.engine import open_engine
-from support.databases import temporary_database
+from support.databases import temporary_store
 
 UNGUARD = "ALTER TABLE audit DISABLE TRIGGER append_only, DISABLE TRIGGER only_dropped"
 GUARD = """
@@ -29,10 +28,8 @@ FROM audit WHERE position = 3
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=8, application="tests")
+    with temporary_store(connections=8) as engine:
         yield engine
-        engine.dispose()
 
 
 def write(engine: Engine, number: int, *, what: str = "refund begun") -> None:

@@ -14,16 +14,13 @@ from fleet_workers.store.audit_chain import parse_head
 from fleet_workers.store.audit_releases import note_releases
 from fleet_workers.store.audit_tables import audit_inbox
 from fleet_workers.store.audit_verify import verify
-from fleet_workers.store.engine import open_engine
-from support.databases import temporary_database
+from support.databases import temporary_store
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=2, application="tests")
+    with temporary_store(connections=2) as engine:
         yield engine
-        engine.dispose()
 
 
 def seal(engine: Engine) -> None:

@@ -12,8 +12,7 @@ from fleet_workers.store.audit import AuditKind, Entry
 from fleet_workers.store.audit_chain import Head
 from fleet_workers.store.audit_retention import count_old, drop_old
 from fleet_workers.store.audit_verify import Verdict, verify
-from fleet_workers.store.engine import open_engine
-from support.databases import temporary_database
+from support.databases import temporary_store
 
 KEPT = timedelta(days=100)
 UNGUARD = "ALTER TABLE audit DISABLE TRIGGER append_only, DISABLE TRIGGER only_dropped"
@@ -23,10 +22,8 @@ ALLOW = "SELECT set_config('fleet.audit_retention', 'on', true)"
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=4, application="tests")
+    with temporary_store(connections=4) as engine:
         yield engine
-        engine.dispose()
 
 
 def write(engine: Engine, number: int, *, days: float = 0) -> None:

@@ -14,7 +14,7 @@ from fleet_contracts.states import TaskState
 from fleet_workers.agents import AgentCatalogue
 from fleet_workers.store.engine import open_engine
 from fleet_workers.store.statement import Statement
-from support.databases import temporary_database
+from support.databases import temporary_database, temporary_store
 from unit.machine.ground import Message, World
 from unit.machine.process import struck_core
 from unit.machine.strikes import Strike
@@ -111,8 +111,7 @@ def test_a_task_whose_envelope_is_broken_stops_no_other(world: World, lost: str)
 
 
 def test_a_statement_that_breaks_leaves_no_connection_that_commits_by_itself() -> None:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=1, application="tests")
+    with temporary_store(connections=1) as engine:
         for broken in ("\ud800", "\x00", object()):
             with pytest.raises((UnicodeEncodeError, psycopg.Error)):
                 Statement("SELECT CAST(:it AS text)").run(engine, {"it": broken})
@@ -120,7 +119,6 @@ def test_a_statement_that_breaks_leaves_no_connection_that_commits_by_itself() -
                 connection.execute(text("INSERT INTO tenants (name) VALUES ('acme')"))
                 connection.rollback()
                 assert not connection.execute(text("SELECT * FROM tenants")).all()
-        engine.dispose()
 
 
 def test_a_late_message_of_a_deleted_task_repeats_no_effect(world: World) -> None:

@@ -19,12 +19,11 @@ from fleet_workers.janitor.erase import Eraser, erase_some
 from fleet_workers.janitor.retention import move_journals, retention_at_work
 from fleet_workers.retention_policy import RetentionSection
 from fleet_workers.store import erasure, erasure_requests
-from fleet_workers.store.engine import open_engine
 from fleet_workers.store.erasure import Turn
 from fleet_workers.store.erasure_requests import Erasure, OpenTasks
 from fleet_workers.store.journal import read_steps
 from fleet_workers.store.views import view
-from support.databases import empty_tables, temporary_database
+from support.databases import empty_tables, temporary_store
 from support.ended_tasks import Ended, write_ended
 from support.leftovers import rows_with
 
@@ -44,10 +43,8 @@ WHERE task_id = ANY(:ids)
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=6, application="tests")
+    with temporary_store(connections=6) as engine:
         yield engine
-        engine.dispose()
 
 
 @pytest.fixture(autouse=True)

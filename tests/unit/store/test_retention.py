@@ -23,7 +23,7 @@ from fleet_workers.store.retention import ClockLeapt
 from fleet_workers.store.row_security import for_tenant
 from fleet_workers.store.tables import steps, tasks
 from fleet_workers.store.views import epochs_of
-from support.databases import empty_tables, temporary_database
+from support.databases import empty_tables, temporary_store
 from support.ended_tasks import Ended, write_ended
 
 DAY = timedelta(days=1)
@@ -32,10 +32,8 @@ POLICY = RetentionSection()
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=6, application="tests")
+    with temporary_store(connections=6) as engine:
         yield engine
-        engine.dispose()
 
 
 @pytest.fixture(autouse=True)

@@ -12,18 +12,15 @@ from sqlalchemy import Engine, text
 
 from fleet_contracts.outcome import ReviewKind
 from fleet_workers.store import review_queue, reviews
-from fleet_workers.store.engine import open_engine
 from fleet_workers.store.review_queue import QueueFilter
 from fleet_workers.store.reviews import Standing
-from support.databases import temporary_database
+from support.databases import temporary_store
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=2, application="tests")
+    with temporary_store(connections=2) as engine:
         yield engine
-        engine.dispose()
 
 
 @pytest.fixture(autouse=True)

@@ -27,12 +27,12 @@ from fleet_workers.store import (
 from fleet_workers.store.audit import AuditKind, Entry
 from fleet_workers.store.claims import Holder
 from fleet_workers.store.dead_letters import DeadLetterFilter
-from fleet_workers.store.engine import open_engine, single_statement
+from fleet_workers.store.engine import single_statement
 from fleet_workers.store.journal import StepKind, StoredJournal
 from fleet_workers.store.row_security import ROLE, for_tenant
 from fleet_workers.store.statement import Statement
 from fleet_workers.store.tables import metadata
-from support.databases import temporary_database
+from support.databases import temporary_store
 
 LEASE = timedelta(minutes=5)
 HOLDER = Holder(worker="w1", presence=1, lease=LEASE, silence=LEASE)
@@ -82,15 +82,13 @@ def switch(connection: Connection, tenant: str) -> None:
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=1, application="tests")
+    with temporary_store(connections=1) as engine:
         for tenant in TENANTS:
             fill(engine, tenant)
         with engine.begin() as connection:
             pauses.pause(connection, agent="other", tenant="*", reason="r", paused_by="ann")
             switch(connection, "*")
         yield engine
-        engine.dispose()
 
 
 def test_every_table_with_a_tenant_is_guarded(engine: Engine) -> None:

@@ -11,9 +11,8 @@ from fleet_workers.models.caching.meaning import Meanings
 from fleet_workers.models.caching.shelf import Shelf
 from fleet_workers.models.lexical_embeddings import LexicalEmbedder
 from fleet_workers.models.messages import ChatModel
-from fleet_workers.store.engine import open_engine
 from fleet_workers.store.model_tables import data_versions, plan_cache
-from support.databases import temporary_database
+from support.databases import temporary_store
 from unit.models.caching.asking import models_of
 
 KNOWN = frozenset({"order", "parcel", "invoic", "account", "card", "money", "arriv", "quick"})
@@ -23,10 +22,8 @@ OpenCache = Callable[..., Cached]
 
 @pytest.fixture(scope="package")
 def store() -> Iterator[Engine]:
-    with temporary_database() as url:
-        engine = open_engine(url, connections=10, application="tests")
+    with temporary_store(connections=10) as engine:
         yield engine
-        engine.dispose()
 
 
 @pytest.fixture
