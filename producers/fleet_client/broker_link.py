@@ -18,7 +18,7 @@ from fleet_contracts.errors import (
     Unavailable,
     UnknownAgent,
 )
-from fleet_contracts.topology import AGENTS_EXCHANGE
+from fleet_contracts.topology import AGENTS_EXCHANGE, is_rabbitmq
 
 
 class BrokerLink:
@@ -160,7 +160,7 @@ class BrokerLink:
 
 def _prepare(url: str, timeout_seconds: float) -> FleetConnection:
     scheme = url.partition("://")[0]
-    if scheme.startswith(("amqp", "pyamqp")):
+    if is_rabbitmq(url):
         options: dict[str, Any] = {"confirm_publish": True}
     else:
         options = {"socket_timeout": timeout_seconds, "socket_connect_timeout": timeout_seconds}

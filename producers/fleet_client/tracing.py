@@ -11,7 +11,7 @@ from typing import Any, Final
 from fleet_client.steps import HttpRequest
 from fleet_contracts.codec import TRACE_HEADER
 from fleet_contracts.envelope import TaskEnvelope
-from fleet_contracts.topology import agent_address
+from fleet_contracts.topology import agent_address, is_rabbitmq
 
 _SENDING: Final = "send"
 _HANDING_IN: Final = frozenset({"/v1/tasks", "/v1/tasks/bulk"})
@@ -32,9 +32,7 @@ def sending(envelope: TaskEnvelope, *, broker_url: str) -> Iterator[str | None]:
         f"{_SENDING} {address}",
         kind=api.SpanKind.PRODUCER,
         attributes={
-            "messaging.system": "rabbitmq"
-            if "amqp" in broker_url.split("://", maxsplit=1)[0]
-            else "redis",
+            "messaging.system": "rabbitmq" if is_rabbitmq(broker_url) else "redis",
             "messaging.operation.name": _SENDING,
             "messaging.operation.type": _SENDING,
             "messaging.destination.name": address,
@@ -61,10 +59,6 @@ def requesting(request: HttpRequest, *, address: str) -> Iterator[Mapping[str, s
     ):
         trace = _current(api)
         yield {} if trace is None else {TRACE_HEADER: trace}
-
-
-def _is_amqp(url: str) -> bool:
-    return url.startswith(("amqp", "pyamqp"))
 
 
 def _api() -> Any:

@@ -35,6 +35,11 @@ REVIEW_QUEUE_MAX_MESSAGES: Final = 100_000
 """The store holds the truth; without a reader the queue keeps the newest announcements only."""
 
 
+def is_rabbitmq(broker_url: str) -> bool:
+    """Tell whether the broker speaks AMQP: others have no dead-letter queues of their own."""
+    return broker_url.startswith(("amqp", "pyamqp"))
+
+
 def agent_address(agent: str) -> str:
     """Task name, routing key and queue name of an agent.
 

@@ -6,7 +6,7 @@ from celery import Celery
 from celery.app.amqp import AMQP
 from kombu import Queue
 
-from fleet_contracts.topology import agent_address
+from fleet_contracts.topology import agent_address, is_rabbitmq
 from fleet_workers.broker.connection import WorkerConnection
 from fleet_workers.broker.queues import AGENTS, agent_queue
 from fleet_workers.settings import load_settings
@@ -64,7 +64,7 @@ def route_task(name: str, *_call: Any, **_details: Any) -> dict[str, str] | None
 
 
 def _transport_options(broker_url: str) -> dict[str, Any]:
-    if broker_url.startswith(("amqp", "pyamqp")):
+    if is_rabbitmq(broker_url):
         return {"confirm_publish": True}
     # A message whose worker died before the store knew of the task comes back after this time.
     # One whose task only takes longer comes back, too: the claim finds it held, at no harm.

@@ -10,7 +10,7 @@ from kombu.pools import ProducerPool
 from sqlalchemy import Engine
 
 from fleet_contracts.errors import Unavailable
-from fleet_contracts.topology import AGENTS_EXCHANGE, REVIEW_QUEUE
+from fleet_contracts.topology import AGENTS_EXCHANGE, REVIEW_QUEUE, is_rabbitmq
 from fleet_workers.broker.connection import WorkerConnection
 from fleet_workers.broker.queues import agent_queue, dead_queue, review_queue
 from fleet_workers.store import outbox
@@ -121,6 +121,6 @@ def _needed_queues(letter: Letter) -> list[Queue]:
 
 
 def _transport_options(broker_url: str) -> dict[str, Any]:
-    if broker_url.startswith(("amqp", "pyamqp")):
+    if is_rabbitmq(broker_url):
         return {"confirm_publish": True}
     return {"socket_timeout": _CONFIRM_SECONDS, "socket_connect_timeout": 5}

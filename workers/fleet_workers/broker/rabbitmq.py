@@ -16,11 +16,6 @@ _NOT_FOUND = 404
 _PATIENCE_SECONDS = 10.0  # of a person who asked
 
 
-def is_rabbitmq(broker_url: str) -> bool:
-    """Tell whether the broker speaks AMQP: others have no dead-letter queues of their own."""
-    return broker_url.startswith(("amqp", "pyamqp"))
-
-
 def connect(broker_url: str, *, timeout_seconds: float) -> pika.BlockingConnection:
     """Open a connection; of several addresses, separated by `;`, the first that answers.
 

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Engine
 from fleet_contracts.codec import TRACE_HEADER
 from fleet_contracts.envelope import AUTO_AGENT
 from fleet_contracts.errors import InvalidEnvelope, InvalidInput
-from fleet_contracts.topology import dead_address
+from fleet_contracts.topology import dead_address, is_rabbitmq
 from fleet_workers.agents import AgentCatalogue
-from fleet_workers.broker.rabbitmq import connect, count_ready, death_of, is_rabbitmq
+from fleet_workers.broker.rabbitmq import connect, count_ready, death_of
 from fleet_workers.deadletters.message import read_message
 from fleet_workers.store import accounts, dead_letters, outbox, revival
 from fleet_workers.store.engine import store_errors

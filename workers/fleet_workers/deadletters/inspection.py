@@ -6,8 +6,8 @@ import pika
 from pydantic import BaseModel, ConfigDict
 
 from fleet_contracts.errors import ConfigurationError, InvalidEnvelope
-from fleet_contracts.topology import agent_address, dead_address
-from fleet_workers.broker.rabbitmq import connected, count_ready, death_of, is_rabbitmq
+from fleet_contracts.topology import agent_address, dead_address, is_rabbitmq
+from fleet_workers.broker.rabbitmq import connected, count_ready, death_of
 from fleet_workers.deadletters.message import read_message
 
 

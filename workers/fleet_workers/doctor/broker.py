@@ -10,7 +10,8 @@ import redis
 from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker
 
 from fleet_contracts import topology
-from fleet_workers.broker.rabbitmq import connect, is_rabbitmq
+from fleet_contracts.topology import is_rabbitmq
+from fleet_workers.broker.rabbitmq import connect
 from fleet_workers.doctor.finding import Check, Finding, failed, ok, warning
 from fleet_workers.settings import Settings
 

@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 from sqlalchemy import Engine
 
+from fleet_contracts.topology import is_rabbitmq
 from fleet_workers.agents import AgentCatalogue
-from fleet_workers.broker.rabbitmq import is_rabbitmq
 from fleet_workers.intake.courier import IntakeCourier
 from fleet_workers.intake.publishers import Publishers
 from fleet_workers.settings import Settings

@@ -21,8 +21,8 @@ from sqlalchemy import Connection, Engine
 from fleet_contracts.codec import TRACE_HEADER, valid_traceparent
 from fleet_contracts.errors import Unavailable
 from fleet_contracts.events import EVENTS_CONTENT_TYPE, TaskCloudEvent
-from fleet_contracts.topology import EVENTS_EXCHANGE, event_address
-from fleet_workers.broker.rabbitmq import connect, is_rabbitmq
+from fleet_contracts.topology import EVENTS_EXCHANGE, event_address, is_rabbitmq
+from fleet_workers.broker.rabbitmq import connect
 from fleet_workers.settings import Settings
 from fleet_workers.store import task_events, views
 from fleet_workers.store.engine import store_errors

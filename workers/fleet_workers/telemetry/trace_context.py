@@ -16,11 +16,6 @@ class TraceContext:
     span_id: int
     is_sampled: bool
 
-    @property
-    def trace_hex(self) -> str:
-        """The trace's id as 32 hexadecimal digits."""
-        return f"{self.trace_id:032x}"
-
     def at(self, span_id: int) -> "TraceContext":
         """The context of another span of the same trace."""
         return TraceContext(trace_id=self.trace_id, span_id=span_id, is_sampled=self.is_sampled)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Protocol, Self
 
 from fleet_contracts.errors import ConfigurationError
+from fleet_contracts.topology import is_rabbitmq
 
 if TYPE_CHECKING:
     from fleet_workers.telemetry.trace_export import LiveTracing
@@ -99,7 +100,7 @@ def start_traces(
         return _live
     from fleet_workers.telemetry.trace_export import open_traces  # noqa: PLC0415 else not loaded
 
-    system = "rabbitmq" if broker_url.startswith(("amqp", "pyamqp")) else "redis"
+    system = "rabbitmq" if is_rabbitmq(broker_url) else "redis"
     content = os.environ.get(CAPTURE_VARIABLE, "").strip().lower() in _CAPTURES
     _live = open_traces(
         process,
